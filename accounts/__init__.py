@@ -1,0 +1,1 @@
+"""Who people are: users, trading accounts (paper and live), the vault of sealed keys, API tokens."""

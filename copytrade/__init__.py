@@ -1,0 +1,1 @@
+"""Copying: a leader's trades become decisions, and decisions become intents for trading."""

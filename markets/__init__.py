@@ -1,0 +1,1 @@
+"""What the venue is: events, markets, tokens, books, leaders' trades, and the one way to talk to Polymarket."""

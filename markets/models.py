@@ -1,0 +1,151 @@
+"""The venue's catalogue, the newest book of each token, and leaders' trades as seen by every source."""
+
+from enum import StrEnum
+
+from django.db import models
+
+from polyhub.lib.choices import choices_of, one_of
+
+
+class TradeSide(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class TradeSource(StrEnum):
+    RTDS = "rtds"
+    DATA_API = "data_api"
+    CHAIN = "chain"
+
+
+class Event(models.Model):
+    """A question group as Gamma lists it."""
+
+    venue_id = models.CharField(max_length=64, unique=True)
+    slug = models.CharField(max_length=255, blank=True, default="")
+    title = models.TextField(blank=True, default="")
+    neg_risk = models.BooleanField(default=False)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.title or self.venue_id
+
+
+class Market(models.Model):
+    """One condition: a question with two outcome tokens."""
+
+    condition_id = models.CharField(max_length=66, unique=True)
+    event = models.ForeignKey("markets.Event", null=True, blank=True, on_delete=models.PROTECT, related_name="markets")
+    slug = models.CharField(max_length=255, blank=True, default="")
+    question = models.TextField(blank=True, default="")
+    category = models.CharField(max_length=64, blank=True, default="")
+    neg_risk = models.BooleanField(default=False)
+    tick_size = models.DecimalField(max_digits=6, decimal_places=4, default="0.01")
+    min_order_shares = models.DecimalField(max_digits=20, decimal_places=6, default=5)
+    # Unknown (null) is not zero: no order is sent while the fee is unknown.
+    fee_rate = models.DecimalField(max_digits=8, decimal_places=6, null=True, blank=True)
+    fee_exponent = models.PositiveSmallIntegerField(default=1)
+    fee_taker_only = models.BooleanField(default=True)
+    active = models.BooleanField(default=True)
+    closed = models.BooleanField(default=False)
+    accepting_orders = models.BooleanField(default=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.question or self.condition_id
+
+
+class Token(models.Model):
+    """One outcome of a market."""
+
+    token_id = models.CharField(max_length=80, unique=True)
+    market = models.ForeignKey("markets.Market", on_delete=models.PROTECT, related_name="tokens")
+    outcome = models.CharField(max_length=120)
+    outcome_index = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["market", "outcome_index"], name="token_outcome_once")]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} of {self.market_id}"
+
+
+class Quote(models.Model):
+    """The newest top of book of a token, for pages and valuation (never for deciding an order)."""
+
+    token = models.OneToOneField("markets.Token", on_delete=models.CASCADE, related_name="quote")
+    best_bid = models.DecimalField(max_digits=6, decimal_places=4, null=True, blank=True)
+    best_ask = models.DecimalField(max_digits=6, decimal_places=4, null=True, blank=True)
+    last_price = models.DecimalField(max_digits=6, decimal_places=4, null=True, blank=True)
+    venue_at = models.DateTimeField(null=True, blank=True)
+    received_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.best_bid}/{self.best_ask}"
+
+
+class WatchedWallet(models.Model):
+    """A wallet whose trades the feed records; the apps above say which."""
+
+    address = models.CharField(max_length=42, unique=True)
+    active = models.BooleanField(default=True)
+    since_at = models.DateTimeField()
+    reconciled_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class LeaderTrade(models.Model):
+    """One fill of one watched wallet, once, whichever source told first; each source's arrival is kept."""
+
+    wallet = models.CharField(max_length=42)
+    token = models.ForeignKey("markets.Token", on_delete=models.PROTECT, related_name="leader_trades")
+    side = models.CharField(max_length=4, choices=choices_of(TradeSide))
+    price = models.DecimalField(max_digits=12, decimal_places=10)
+    shares = models.DecimalField(max_digits=20, decimal_places=6)
+    transaction_hash = models.CharField(max_length=66)
+    first_source = models.CharField(max_length=10, choices=choices_of(TradeSource))
+    traded_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    rtds_at = models.DateTimeField(null=True, blank=True)
+    data_api_at = models.DateTimeField(null=True, blank=True)
+    chain_at = models.DateTimeField(null=True, blank=True)
+    # Set once every follower's verdict is written.
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            one_of("side", TradeSide, name="leader_trade_side_known"),
+            models.CheckConstraint(condition=models.Q(price__gt=0, price__lt=1), name="leader_trade_price_0_1"),
+            models.CheckConstraint(condition=models.Q(shares__gt=0), name="leader_trade_shares_positive"),
+            models.UniqueConstraint(
+                fields=["transaction_hash", "wallet", "token", "side", "price", "shares"], name="leader_trade_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(decided_at__isnull=True), name="leader_trade_undecided"),
+            models.Index(fields=["wallet", "-traded_at"], name="leader_trade_wallet_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.wallet[:8]} {self.side} {self.shares}@{self.price}"
+
+
+class LeaderPosition(models.Model):
+    """Shares a watched wallet holds of a token, from a venue snapshot moved on by its trades."""
+
+    wallet = models.CharField(max_length=42)
+    token = models.ForeignKey("markets.Token", on_delete=models.PROTECT, related_name="leader_positions")
+    shares = models.DecimalField(max_digits=20, decimal_places=6)
+    as_of = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["wallet", "token"], name="leader_position_once"),
+            models.CheckConstraint(condition=models.Q(shares__gte=0), name="leader_position_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.wallet[:8]} holds {self.shares}"

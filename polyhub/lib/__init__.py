@@ -1,0 +1,1 @@
+"""What every app shares: money, clocks, errors, choices, crypto, push events and service leases."""

@@ -1,0 +1,47 @@
+"""Tables every app may use: service leases and the numbered stream of push events."""
+
+from django.db import models
+
+
+class Service(models.Model):
+    """A long-running thing with one owner at a time. `token` only grows; every write of the owner names it."""
+
+    name = models.CharField(max_length=64, unique=True)
+    owner = models.CharField(max_length=128, blank=True, default="")
+    token = models.BigIntegerField(default=0)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    enqueued_at = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=24, blank=True, default="")
+    detail = models.JSONField(default=dict, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PushStream(models.Model):
+    """The last event number of one user. Its row lock makes event numbers follow commit order."""
+
+    user_id = models.BigIntegerField(primary_key=True)
+    last_seq = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.user_id}@{self.last_seq}"
+
+
+class PushEvent(models.Model):
+    """One change a user's browser should see; kept a while so that a client can resume by number."""
+
+    user_id = models.BigIntegerField()
+    seq = models.BigIntegerField()
+    topic = models.CharField(max_length=64)
+    payload = models.JSONField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user_id", "seq"], name="push_event_user_seq")]
+        indexes = [models.Index(fields=["at"], name="push_event_at")]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.user_id}#{self.seq}"

@@ -1,0 +1,1 @@
+"""The only app that sends orders: their life, fills, positions, the engine loop and the signer."""
