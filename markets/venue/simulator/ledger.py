@@ -1,0 +1,143 @@
+"""Who owns what, in integer base units. Nothing is created or lost: `check` proves it.
+
+cash of all + cash in flight + collateral + fees = everything ever deposited - withdrawn
+both tokens of a market, held + in flight = its collateral
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+UNLIMITED = 2**256 - 1
+
+
+class LedgerBroken(AssertionError):
+    """Money or shares appeared or vanished, or something went negative."""
+
+
+class InsufficientFunds(ValueError):
+    """The wallet does not own (unreserved) what should be taken from it."""
+
+
+@dataclass(slots=True)
+class Holdings:
+    """One wallet. `reserved*` is the part held for resting orders; the rest may be spent."""
+
+    cash: int = 0
+    reserved_cash: int = 0
+    cash_allowance: int = 0
+    shares_approved: bool = False
+    shares: dict[str, int] = field(default_factory=dict)
+    reserved_shares: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def free_cash(self) -> int:
+        return self.cash - self.reserved_cash
+
+    def free_shares(self, token_id: str) -> int:
+        return self.shares.get(token_id, 0) - self.reserved_shares.get(token_id, 0)
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.wallets: dict[str, Holdings] = {}
+        self.collateral: dict[str, int] = defaultdict(int)
+        self.fees_units = 0
+        self.deposited_units = 0
+        self.cash_in_flight = 0
+        self.shares_in_flight: dict[str, int] = defaultdict(int)
+
+    def wallet(self, wallet: str) -> Holdings:
+        """Holdings of a wallet; an unknown one owns nothing and has approved nothing."""
+        found = self.wallets.get(wallet)
+        if found is None:
+            found = self.wallets[wallet] = Holdings()
+        return found
+
+    def deposit(self, wallet: str, cash_units: int) -> None:
+        self.wallet(wallet).cash += cash_units
+        self.deposited_units += cash_units
+
+    def approve(self, wallet: str, *, cash_allowance: int = UNLIMITED, shares: bool = True) -> None:
+        holdings = self.wallet(wallet)
+        holdings.cash_allowance = cash_allowance
+        holdings.shares_approved = shares
+
+    def split(self, wallet: str, condition_id: str, token_ids: tuple[str, str], units: int) -> None:
+        """Turn cash into the same number of shares of both tokens."""
+        holdings = self.wallet(wallet)
+        if holdings.free_cash < units:
+            raise InsufficientFunds(f"{holdings.free_cash} units of cash, {units} wanted")
+        holdings.cash -= units
+        self.collateral[condition_id] += units
+        for token in token_ids:
+            holdings.shares[token] = holdings.shares.get(token, 0) + units
+
+    def merge(self, wallet: str, condition_id: str, token_ids: tuple[str, str], units: int) -> None:
+        """Turn shares of both tokens back into cash."""
+        holdings = self.wallet(wallet)
+        if min(holdings.free_shares(token) for token in token_ids) < units:
+            raise InsufficientFunds(f"fewer than {units} units of both tokens")
+        for token in token_ids:
+            holdings.shares[token] -= units
+        self.collateral[condition_id] -= units
+        holdings.cash += units
+
+    def redeem(self, condition_id: str, token_ids: tuple[str, str], winning: str) -> dict[str, int]:
+        """Pay a dollar per winning share, cancel the losing ones; returns what each wallet was paid."""
+        paid: dict[str, int] = {}
+        for name, holdings in self.wallets.items():
+            held = {token: holdings.shares.pop(token, 0) for token in token_ids}
+            if held[winning]:
+                holdings.cash += held[winning]
+                paid[name] = held[winning]
+        self.collateral[condition_id] -= sum(paid.values())
+        return paid
+
+    def reserve_cash(self, wallet: str, units: int) -> None:
+        self.wallet(wallet).reserved_cash += units
+
+    def reserve_shares(self, wallet: str, token_id: str, units: int) -> None:
+        reserved = self.wallet(wallet).reserved_shares
+        left = reserved.get(token_id, 0) + units
+        if left:
+            reserved[token_id] = left
+        else:
+            reserved.pop(token_id, None)
+
+    def send_cash(self, wallet: str, units: int) -> None:
+        """From a wallet into flight; negative takes it back."""
+        self.wallet(wallet).cash -= units
+        self.cash_in_flight += units
+
+    def send_shares(self, wallet: str, token_id: str, units: int) -> None:
+        holdings = self.wallet(wallet)
+        holdings.shares[token_id] = holdings.shares.get(token_id, 0) - units
+        self.shares_in_flight[token_id] += units
+
+    def receive_cash(self, wallet: str, units: int) -> None:
+        """Settled proceeds; the caller balances the flight with `settle`."""
+        self.wallet(wallet).cash += units
+
+    def receive_shares(self, wallet: str, token_id: str, units: int) -> None:
+        holdings = self.wallet(wallet)
+        holdings.shares[token_id] = holdings.shares.get(token_id, 0) + units
+
+    def check(self, markets: dict[str, tuple[str, str]]) -> None:
+        """Raise LedgerBroken unless every sum above holds and nothing is negative. `markets`: condition -> tokens."""
+        held: dict[str, int] = defaultdict(int)
+        cash = self.cash_in_flight + self.fees_units + sum(self.collateral.values())
+        for name, holdings in self.wallets.items():
+            cash += holdings.cash
+            if holdings.cash < 0 or not 0 <= holdings.reserved_cash <= holdings.cash:
+                raise LedgerBroken(f"{name}: cash {holdings.cash}, reserved {holdings.reserved_cash}")
+            for token, units in holdings.shares.items():
+                held[token] += units
+                if units < 0 or not 0 <= holdings.reserved_shares.get(token, 0) <= units:
+                    raise LedgerBroken(f"{name}: {units} shares of {token}")
+        if cash != self.deposited_units:
+            raise LedgerBroken(f"{cash} units of cash where {self.deposited_units} were deposited")
+        for condition_id, tokens in markets.items():
+            for token in tokens:
+                units = held[token] + self.shares_in_flight[token]
+                if units != self.collateral[condition_id]:
+                    raise LedgerBroken(f"{units} shares of {token} on {self.collateral[condition_id]} of collateral")
