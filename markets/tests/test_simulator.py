@@ -182,7 +182,7 @@ def test_resting_orders_reserve_what_they_may_need() -> None:
     buy = place(exchange, order("a", Side.BUY, YES, 5_000, 1_900))
     with pytest.raises(OrderRejected):
         place(exchange, order("a", Side.BUY, YES, 5_000, 200))
-    assert exchange.cancel(buy.new.order_hash, now_ms=0) == ""
+    assert exchange.cancel(buy.new.order_hash) == ""
     exchange.check()
     place(exchange, order("a", Side.BUY, YES, 5_000, 200))
 
@@ -263,15 +263,15 @@ def test_gtd_dies_a_minute_before_its_stated_time() -> None:
 def test_nobody_cancels_the_order_of_another() -> None:
     exchange = exchange_with("a", "b")
     resting = place(exchange, order("a", Side.BUY, YES, 5_000, 10))
-    assert exchange.cancel(resting.new.order_hash, now_ms=0, wallet="b") == "order not found"
+    assert exchange.cancel(resting.new.order_hash, wallet="b") == "order not found"
     assert resting.status is VenueOrderStatus.LIVE
 
 
 def test_a_canceled_order_says_so_when_canceled_again() -> None:
     exchange = exchange_with("a")
     resting = place(exchange, order("a", Side.BUY, YES, 5_000, 10))
-    exchange.cancel(resting.new.order_hash, now_ms=0)
-    assert exchange.cancel(resting.new.order_hash, now_ms=0) == "order already canceled"
+    exchange.cancel(resting.new.order_hash)
+    assert exchange.cancel(resting.new.order_hash) == "order already canceled"
 
 
 def test_levels_are_told_with_absolute_sizes() -> None:

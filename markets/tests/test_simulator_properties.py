@@ -1,5 +1,6 @@
 """What must hold whatever is sent to the exchange."""
 
+from contextlib import suppress
 from decimal import Decimal
 
 from hypothesis import given, settings
@@ -55,12 +56,10 @@ def run(exchange: Exchange, actions: list[Action], *, mirrored: bool = False) ->
     for now, action in enumerate(actions):
         if mirrored:
             action = mirror(action)
-        try:
+        with suppress(OrderRejected):
             exchange.place(order_of(f"0x{now}", action), now_ms=now, doomed=action[6])
-        except OrderRejected:
-            pass
         if action[7] == "cancel":
-            exchange.cancel(f"0x{now // 2}", now_ms=now)
+            exchange.cancel(f"0x{now // 2}")
         if action[7] == "advance":
             exchange.advance(now)
         exchange.check()

@@ -95,13 +95,11 @@ def _check_sizes(new: NewOrder, market: MarketSpec) -> None:
                 code="MIN_SIZE",
             )
         if new.share_units % _CENT_SHARE:
-            raise OrderRejected(
-                "invalid amounts, limit orders support a max size accuracy of 2 decimals", code="AMOUNTS"
-            )
+            raise OrderRejected("invalid amounts, limit orders support sizes of at most 2 decimals", code="AMOUNTS")
         return
     if new.maker_units % _CENT_SHARE or (new.side is Side.BUY and new.taker_units % _FOUR_DECIMALS):
         raise OrderRejected(
-            f"invalid amounts, the market {new.side.lower()} orders maker amount supports a max accuracy of 2 decimals, "
-            "taker amount a max of 4 decimals",
+            f"invalid amounts, the market {new.side.lower()} orders maker amount supports a max accuracy of "
+            "2 decimals, taker amount a max of 4 decimals",
             code="AMOUNTS",
         )

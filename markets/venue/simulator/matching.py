@@ -111,7 +111,7 @@ class Exchange:
         """Close a market: cancel what rests, settle what is in flight, redeem; returns what each wallet was paid."""
         market = self._markets[condition_id]
         for order in list(market.queue):
-            self.cancel(order.new.order_hash, now_ms=now_ms, reason="CANCELED_MARKET_RESOLVED")
+            self.cancel(order.new.order_hash, reason="CANCELED_MARKET_RESOLVED")
         for trade in [t for t in self._unsettled.values() if t.condition_id == condition_id]:
             if trade.status is TradeStatus.MATCHED:
                 self._mine(trade, now_ms)
@@ -152,7 +152,7 @@ class Exchange:
         self._publish_levels(market)
         return order
 
-    def cancel(self, order_hash: str, *, now_ms: int, reason: str = "CANCELED", wallet: str = "") -> str:
+    def cancel(self, order_hash: str, *, reason: str = "CANCELED", wallet: str = "") -> str:
         """Cancel a resting order; answers "" or the reason why there was nothing to cancel."""
         order = self.orders.get(order_hash)
         if order is None or (wallet and order.new.wallet != wallet):
@@ -180,7 +180,7 @@ class Exchange:
             if order.status is not VenueOrderStatus.LIVE:
                 del self._expiring[order.new.order_hash]
             elif now_ms >= (order.new.expiration_s - _EXPIRY_MARGIN_S) * 1000:
-                self.cancel(order.new.order_hash, now_ms=now_ms, reason="CANCELED_EXPIRED_ORDER")
+                self.cancel(order.new.order_hash, reason="CANCELED_EXPIRED_ORDER")
 
     def drain(self) -> list[ExchangeEvent]:
         """What happened since the last call."""
