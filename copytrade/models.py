@@ -1,32 +1,12 @@
 """Who follows whom by which rule, one verdict per leader trade and follower, and the shares booked per leader."""
 
 import uuid
-from enum import StrEnum
 
 from django.db import models
 from django.db.models import Q
 
+from copytrade.domain.rules import RuleStatus, Sizing, Verdict
 from polyhub.lib.choices import choices_of, one_of
-
-
-class Sizing(StrEnum):
-    """RATIO: a share of the leader's size. FIXED: the same dollars each time."""
-
-    RATIO = "RATIO"
-    FIXED = "FIXED"
-
-
-class RuleStatus(StrEnum):
-    """PAUSED copies no entries but still exits; STOPPED is final: exits only what is booked, then nothing."""
-
-    ACTIVE = "ACTIVE"
-    PAUSED = "PAUSED"
-    STOPPED = "STOPPED"
-
-
-class Verdict(StrEnum):
-    ORDERED = "ORDERED"
-    SKIPPED = "SKIPPED"
 
 
 class CopyRule(models.Model):
@@ -109,6 +89,10 @@ class LeaderBook(models.Model):
     token = models.ForeignKey("markets.Token", on_delete=models.PROTECT, related_name="+")
     # Grows with each sale of the leader; still to sell = this minus what our exit orders sold.
     exit_obliged_shares = models.DecimalField(max_digits=20, decimal_places=6, default=0)
+    # When the leader made the entry that opened this book; older sales of the leader are not of these shares.
+    opened_at = models.DateTimeField(null=True, blank=True)
+    # The leader's price of the newest sale: the first tries keep to it.
+    exit_price = models.DecimalField(max_digits=6, decimal_places=4, null=True, blank=True)
     exit_attempts = models.PositiveIntegerField(default=0)
     exit_retry_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField()

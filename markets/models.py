@@ -106,6 +106,8 @@ class LeaderTrade(models.Model):
     price = models.DecimalField(max_digits=12, decimal_places=10)
     shares = models.DecimalField(max_digits=20, decimal_places=6)
     transaction_hash = models.CharField(max_length=66)
+    # What the wallet held of the token just before this fill; null when unknown.
+    held_before_shares = models.DecimalField(max_digits=20, decimal_places=6, null=True, blank=True)
     first_source = models.CharField(max_length=10, choices=choices_of(TradeSource))
     traded_at = models.DateTimeField()
     received_at = models.DateTimeField()

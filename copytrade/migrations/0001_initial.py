@@ -55,6 +55,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('exit_obliged_shares', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ('opened_at', models.DateTimeField(blank=True, null=True)),
+                ('exit_price', models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
                 ('exit_attempts', models.PositiveIntegerField(default=0)),
                 ('exit_retry_at', models.DateTimeField(blank=True, null=True)),
                 ('updated_at', models.DateTimeField()),

@@ -86,6 +86,7 @@ class Migration(migrations.Migration):
                 ('price', models.DecimalField(decimal_places=10, max_digits=12)),
                 ('shares', models.DecimalField(decimal_places=6, max_digits=20)),
                 ('transaction_hash', models.CharField(max_length=66)),
+                ('held_before_shares', models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
                 ('first_source', models.CharField(choices=[('rtds', 'Rtds'), ('data_api', 'Data api'), ('chain', 'Chain')], max_length=10)),
                 ('traded_at', models.DateTimeField()),
                 ('received_at', models.DateTimeField()),
