@@ -19,6 +19,9 @@ FEATURED_WALLETS = 24
 DEMO_SPEED = 60.0
 # Pauses up to this long are kept; longer ones grow with their logarithm only.
 _KEPT_PAUSE_S = 20.0
+_LONGER_PAUSE_S = 12.0
+# Others' trades are kept from this long before a featured wallet enters a market until this long after it was last there.
+_AROUND_S = 3600
 
 
 def main(data: Path) -> None:
@@ -30,12 +33,19 @@ def main(data: Path) -> None:
 
 
 def _demo(trades: pl.DataFrame) -> tuple[Tape, tape.Header]:
-    """The whole record of the featured wallets and everybody else's trades in the same markets, in their true order."""
+    """The whole record of the featured wallets and what others traded around it, in the true order."""
     featured = featured_wallets(trades)
-    conditions = trades.filter(pl.col("proxyWallet").is_in(featured))["conditionId"].unique().to_list()
-    chosen = trades.filter(pl.col("conditionId").is_in(conditions))
+    theirs = trades.filter(pl.col("proxyWallet").is_in(featured))
+    stays = theirs.group_by("conditionId").agg(
+        entered=pl.col("timestamp").min() - _AROUND_S, left=pl.col("timestamp").max() + _AROUND_S
+    )
+    chosen = (
+        trades.join(stays, on="conditionId", maintain_order="left")
+        .filter(pl.col("timestamp").is_between("entered", "left"))
+        .drop("entered", "left")
+    )
     whole = recordings.activity_tape(name="demo", trades=chosen, everything=trades, source="")
-    source = "Public trades of real wallets, April to July 2026, long pauses shortened; see SOURCES.md."
+    source = "Public trades of real wallets, April to June 2026, long pauses shortened; see SOURCES.md."
     about = tape.Header(name="demo", source=source, speed=DEMO_SPEED, featured=tuple(featured))
     return msgspec.structs.replace(whole, events=shorten_pauses(whole.events), source=source), about
 
@@ -56,7 +66,8 @@ def _sports_books(data: Path) -> tuple[Tape, tape.Header]:
 def featured_wallets(trades: pl.DataFrame) -> list[str]:
     """Wallets whose record shows most often a token bought and later sold, whatever came of it.
 
-    They trade at least 5 dollars at the median, mostly between 8 and 92 cents, and at most 300 times.
+    They trade at least 5 dollars at the median, mostly between 8 and 92 cents, and at most 300 times. Those with the
+    most entries between 5 and 95 cents come first.
     """
     is_buy, is_sell = pl.col("side") == "BUY", pl.col("side") == "SELL"
     round_trips = (
@@ -73,12 +84,14 @@ def featured_wallets(trades: pl.DataFrame) -> list[str]:
         trades=pl.len(),
         median_usdc=pl.col("usdcSize").median(),
         middling=pl.col("price").is_between(0.08, 0.92).mean(),
+        entries=(is_buy & pl.col("price").is_between(0.05, 0.95)).sum(),
     )
     fitting = habits.join(round_trips, on="proxyWallet").filter(
         (pl.col("median_usdc") >= 5) & (pl.col("middling") > 0.6) & (pl.col("trades") <= 300)
     )
     ranked = fitting.sort(["round_trips", "proxyWallet"], descending=[True, False])
-    return [str(wallet) for wallet in ranked["proxyWallet"].head(FEATURED_WALLETS)]
+    busiest_first = ranked.head(FEATURED_WALLETS).sort(["entries", "proxyWallet"], descending=[True, False])
+    return [str(wallet) for wallet in busiest_first["proxyWallet"]]
 
 
 def shorten_pauses(events: tuple[TapeEvent, ...]) -> tuple[TapeEvent, ...]:
@@ -88,7 +101,7 @@ def shorten_pauses(events: tuple[TapeEvent, ...]) -> tuple[TapeEvent, ...]:
     for event in events:
         pause_s = (event.at_ms - previous_ms) / 1000
         if pause_s > _KEPT_PAUSE_S:
-            pause_s = _KEPT_PAUSE_S + 10 * math.log(pause_s / _KEPT_PAUSE_S)
+            pause_s = _KEPT_PAUSE_S + _LONGER_PAUSE_S * math.log(pause_s / _KEPT_PAUSE_S)
         at_ms += round(pause_s * 1000)
         previous_ms = event.at_ms
         shortened.append(msgspec.structs.replace(event, at_ms=at_ms))
