@@ -103,7 +103,9 @@ class LeaderBook(models.Model):
             models.CheckConstraint(condition=Q(exit_obliged_shares__gte=0), name="leader_book_not_negative"),
         ]
         indexes = [
-            models.Index(fields=["exit_retry_at"], condition=Q(exit_retry_at__isnull=False), name="leader_book_exit_due")
+            models.Index(
+                fields=["exit_retry_at"], condition=Q(exit_retry_at__isnull=False), name="leader_book_exit_due"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -155,8 +155,12 @@ def decide_entry(
 def decide_exit(*, leader: LeaderOrder, holding: Holding) -> Owe | Skip:
     """What a leader's sale obliges this follower to sell: never more than is booked for this leader."""
     too_early = holding.opened_at is not None and leader.traded_at < holding.opened_at
-    owed = 0 if too_early else sizing.owed_shares(
-        free_units=holding.free_units, sold_units=leader.share_units, held_before_units=leader.held_before_units
+    owed = (
+        0
+        if too_early
+        else sizing.owed_shares(
+            free_units=holding.free_units, sold_units=leader.share_units, held_before_units=leader.held_before_units
+        )
     )
     numbers = {
         "leader_sold": _shares(leader.share_units),
@@ -191,23 +195,28 @@ def size_exit(
         return Wait("FEE_UNKNOWN", numbers)
     if view.book is None:
         return Wait("BOOK_UNTRUSTED", {**numbers, "reason": view.reason, "age_ms": str(view.age_ms)})
-    best_bid = view.book.best_bid
-    if best_bid is None:
-        return Wait("NO_BIDS", numbers)
-    is_patient = attempt < PATIENT_ATTEMPTS and leader_price_units is not None
-    reference = leader_price_units if is_patient and leader_price_units is not None else best_bid
-    limit = sizing.sell_limit(price_units=reference, slippage_units=slippage_units, tick_units=market.tick_units)
-    # Off-grid tolerance below one tick still has to reach the bid it was derived from.
-    limit = limit if is_patient else min(limit, best_bid)
-    numbers = {**numbers, "limit": _price(limit), "best_bid": _price(best_bid)}
-    if best_bid < limit:
+    patient_price = leader_price_units if attempt < PATIENT_ATTEMPTS else None
+    limit = _exit_limit(view.book.best_bid, patient_price, slippage_units=slippage_units, tick_units=market.tick_units)
+    numbers = {**numbers, "limit": _price(limit), "best_bid": _price(view.book.best_bid or 0)}
+    if view.book.best_bid is None or view.book.best_bid < limit:
         return Wait("SLIPPAGE", numbers)
     return PlaceOrder(SELL, limit, to_sell, numbers)
 
 
+def _exit_limit(best_bid: int | None, patient_price: int | None, *, slippage_units: int, tick_units: int) -> int:
+    """Worst price of a sale: by the leader's price while patient, by the best bid afterwards."""
+    reference = patient_price if patient_price is not None else best_bid
+    if reference is None:
+        return tick_units
+    limit = sizing.sell_limit(price_units=reference, slippage_units=slippage_units, tick_units=tick_units)
+    # A tolerance finer than one tick must still reach the bid it was derived from.
+    return limit if patient_price is not None or best_bid is None else min(limit, best_bid)
+
+
 def retry_delay(attempt: int) -> timedelta:
     """Doubles from one second to a minute; an exit never gives up."""
-    return min(BACKOFF_FIRST * 2 ** min(attempt, 10), BACKOFF_MOST)
+    doublings: int = 2 ** min(attempt, 10)
+    return min(BACKOFF_FIRST * doublings, BACKOFF_MOST)
 
 
 def _refuse_early(*, leader: LeaderOrder, rule: RuleTerms, market: MarketTerms, now: datetime) -> Skip | None:
@@ -245,7 +254,9 @@ def _size_entry(
         "price": _price(limit),
     }
     if _is_too_small(wanted, limit, minimum, market):
-        return Skip("BELOW_MINIMUM", {"wanted_shares": _shares(wanted), "wanted_usdc": _cost(wanted, limit), **shortage})
+        return Skip(
+            "BELOW_MINIMUM", {"wanted_shares": _shares(wanted), "wanted_usdc": _cost(wanted, limit), **shortage}
+        )
     room = rule.max_position_units - holding.cost_units - holding.buying_cost_units
     allowed = min(wanted, sizing.shares_for(room, price_units=limit))
     if allowed < wanted and _is_too_small(allowed, limit, minimum, market):

@@ -7,113 +7,188 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('markets', '0001_initial'),
-        ('trading', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("markets", "0001_initial"),
+        ("trading", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CopyRule',
+            name="CopyRule",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('leader', models.CharField(max_length=42)),
-                ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('PAUSED', 'Paused'), ('STOPPED', 'Stopped')], default=copytrade.models.RuleStatus['ACTIVE'], max_length=8)),
-                ('sizing', models.CharField(choices=[('RATIO', 'Ratio'), ('FIXED', 'Fixed')], max_length=8)),
-                ('ratio', models.DecimalField(blank=True, decimal_places=6, max_digits=10, null=True)),
-                ('fixed_usdc', models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
-                ('max_position_usdc', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('min_order_usdc', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('slippage', models.DecimalField(decimal_places=4, max_digits=6)),
-                ('min_price', models.DecimalField(decimal_places=4, max_digits=6)),
-                ('max_price', models.DecimalField(decimal_places=4, max_digits=6)),
-                ('max_age_s', models.PositiveIntegerField()),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='copy_rules', to='accounts.tradingaccount')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("leader", models.CharField(max_length=42)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("ACTIVE", "Active"), ("PAUSED", "Paused"), ("STOPPED", "Stopped")],
+                        default=copytrade.models.RuleStatus["ACTIVE"],
+                        max_length=8,
+                    ),
+                ),
+                ("sizing", models.CharField(choices=[("RATIO", "Ratio"), ("FIXED", "Fixed")], max_length=8)),
+                ("ratio", models.DecimalField(blank=True, decimal_places=6, max_digits=10, null=True)),
+                ("fixed_usdc", models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
+                ("max_position_usdc", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("min_order_usdc", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("slippage", models.DecimalField(decimal_places=4, max_digits=6)),
+                ("min_price", models.DecimalField(decimal_places=4, max_digits=6)),
+                ("max_price", models.DecimalField(decimal_places=4, max_digits=6)),
+                ("max_age_s", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="copy_rules",
+                        to="accounts.tradingaccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CopyDecision',
+            name="CopyDecision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('verdict', models.CharField(choices=[('ORDERED', 'Ordered'), ('SKIPPED', 'Skipped')], max_length=8)),
-                ('code', models.CharField(max_length=64)),
-                ('numbers', models.JSONField(blank=True, default=dict)),
-                ('decided_at', models.DateTimeField()),
-                ('leader_trade', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='markets.leadertrade')),
-                ('order', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='copy_decisions', to='trading.order')),
-                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='copytrade.copyrule')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("verdict", models.CharField(choices=[("ORDERED", "Ordered"), ("SKIPPED", "Skipped")], max_length=8)),
+                ("code", models.CharField(max_length=64)),
+                ("numbers", models.JSONField(blank=True, default=dict)),
+                ("decided_at", models.DateTimeField()),
+                (
+                    "leader_trade",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="markets.leadertrade"
+                    ),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="copy_decisions",
+                        to="trading.order",
+                    ),
+                ),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="copytrade.copyrule"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LeaderBook',
+            name="LeaderBook",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('exit_obliged_shares', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('opened_at', models.DateTimeField(blank=True, null=True)),
-                ('exit_price', models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
-                ('exit_attempts', models.PositiveIntegerField(default=0)),
-                ('exit_retry_at', models.DateTimeField(blank=True, null=True)),
-                ('updated_at', models.DateTimeField()),
-                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='books', to='copytrade.copyrule')),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='markets.token')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("exit_obliged_shares", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("opened_at", models.DateTimeField(blank=True, null=True)),
+                ("exit_price", models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
+                ("exit_attempts", models.PositiveIntegerField(default=0)),
+                ("exit_retry_at", models.DateTimeField(blank=True, null=True)),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="books", to="copytrade.copyrule"
+                    ),
+                ),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="markets.token"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='copyrule',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['ACTIVE', 'PAUSED', 'STOPPED'])), name='rule_status_known'),
+            model_name="copyrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["ACTIVE", "PAUSED", "STOPPED"])), name="rule_status_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='copyrule',
-            constraint=models.CheckConstraint(condition=models.Q(('sizing__in', ['RATIO', 'FIXED'])), name='rule_sizing_known'),
+            model_name="copyrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("sizing__in", ["RATIO", "FIXED"])), name="rule_sizing_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='copyrule',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'STOPPED'), _negated=True), fields=('account', 'leader'), name='rule_once_per_leader'),
+            model_name="copyrule",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "STOPPED"), _negated=True),
+                fields=("account", "leader"),
+                name="rule_once_per_leader",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='copyrule',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('fixed_usdc__isnull', True), ('ratio__gt', 0), ('ratio__lte', 10), ('sizing', 'RATIO')), models.Q(('fixed_usdc__gt', 0), ('ratio__isnull', True), ('sizing', 'FIXED')), _connector='OR'), name='rule_size_given'),
+            model_name="copyrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("fixed_usdc__isnull", True), ("ratio__gt", 0), ("ratio__lte", 10), ("sizing", "RATIO")),
+                    models.Q(("fixed_usdc__gt", 0), ("ratio__isnull", True), ("sizing", "FIXED")),
+                    _connector="OR",
+                ),
+                name="rule_size_given",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='copyrule',
-            constraint=models.CheckConstraint(condition=models.Q(('max_age_s__gt', 0), ('max_position_usdc__gt', 0), ('min_order_usdc__gt', 0)), name='rule_positive'),
+            model_name="copyrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_age_s__gt", 0), ("max_position_usdc__gt", 0), ("min_order_usdc__gt", 0)),
+                name="rule_positive",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='copyrule',
-            constraint=models.CheckConstraint(condition=models.Q(('slippage__gte', 0), ('slippage__lte', '0.5')), name='rule_slippage'),
+            model_name="copyrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("slippage__gte", 0), ("slippage__lte", "0.5")), name="rule_slippage"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='copyrule',
-            constraint=models.CheckConstraint(condition=models.Q(('max_price__lt', 1), ('min_price__gt', 0), ('min_price__lt', models.F('max_price'))), name='rule_price_band'),
+            model_name="copyrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("max_price__lt", 1), ("min_price__gt", 0), ("min_price__lt", models.F("max_price"))
+                ),
+                name="rule_price_band",
+            ),
         ),
         migrations.AddIndex(
-            model_name='copydecision',
-            index=models.Index(fields=['rule', '-id'], name='decision_rule_recent'),
+            model_name="copydecision",
+            index=models.Index(fields=["rule", "-id"], name="decision_rule_recent"),
         ),
         migrations.AddConstraint(
-            model_name='copydecision',
-            constraint=models.UniqueConstraint(fields=('rule', 'leader_trade'), name='decision_once'),
+            model_name="copydecision",
+            constraint=models.UniqueConstraint(fields=("rule", "leader_trade"), name="decision_once"),
         ),
         migrations.AddConstraint(
-            model_name='copydecision',
-            constraint=models.CheckConstraint(condition=models.Q(('verdict__in', ['ORDERED', 'SKIPPED'])), name='decision_verdict_known'),
+            model_name="copydecision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("verdict__in", ["ORDERED", "SKIPPED"])), name="decision_verdict_known"
+            ),
         ),
         migrations.AddIndex(
-            model_name='leaderbook',
-            index=models.Index(condition=models.Q(('exit_retry_at__isnull', False)), fields=['exit_retry_at'], name='leader_book_exit_due'),
+            model_name="leaderbook",
+            index=models.Index(
+                condition=models.Q(("exit_retry_at__isnull", False)),
+                fields=["exit_retry_at"],
+                name="leader_book_exit_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='leaderbook',
-            constraint=models.UniqueConstraint(fields=('rule', 'token'), name='leader_book_once'),
+            model_name="leaderbook",
+            constraint=models.UniqueConstraint(fields=("rule", "token"), name="leader_book_once"),
         ),
         migrations.AddConstraint(
-            model_name='leaderbook',
-            constraint=models.CheckConstraint(condition=models.Q(('exit_obliged_shares__gte', 0)), name='leader_book_not_negative'),
+            model_name="leaderbook",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("exit_obliged_shares__gte", 0)), name="leader_book_not_negative"
+            ),
         ),
     ]
