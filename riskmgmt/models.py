@@ -1,18 +1,9 @@
 """Limits a user sets, and the state the gate reads under its row lock."""
 
-from enum import StrEnum
-
 from django.db import models
 
 from polyhub.lib.choices import choices_of, one_of
-
-
-class TradingState(StrEnum):
-    """ACTIVE: all orders. REDUCING: only orders that make a position smaller. HALTED: none. Cancels always pass."""
-
-    ACTIVE = "ACTIVE"
-    REDUCING = "REDUCING"
-    HALTED = "HALTED"
+from riskmgmt.domain.states import TradingState
 
 
 class RiskLimits(models.Model):

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from markets.models import TradeSide
 from markets.venue.ports import OrderType
@@ -40,7 +41,10 @@ class Order(models.Model):
     filled_shares = models.DecimalField(max_digits=20, decimal_places=6, default=0)
     filled_usdc = models.DecimalField(max_digits=20, decimal_places=6, default=0)
     fee_usdc = models.DecimalField(max_digits=20, decimal_places=6, default=0)
-    # Held back from the account until the outcome is known.
+    # The trades the venue named when it answered: an order that cannot rest is over once all of them are booked.
+    venue_trade_ids = models.JSONField(default=list, blank=True)
+    # Held back from the account until the outcome is known; `admitted_usdc` is what was held back at first.
+    admitted_usdc = models.DecimalField(max_digits=20, decimal_places=6, default=0)
     reserved_usdc = models.DecimalField(max_digits=20, decimal_places=6, default=0)
     reserved_shares = models.DecimalField(max_digits=20, decimal_places=6, default=0)
 
@@ -213,7 +217,7 @@ class SignatureRecord(models.Model):
     fencing_token = models.BigIntegerField()
     notional_units = models.BigIntegerField()
     signed_on = models.DateField()
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         indexes = [models.Index(fields=["account_id", "signed_on"], name="signature_account_day")]

@@ -32,9 +32,7 @@ TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
     S.PENDING: frozenset({S.SENT, S.DENIED, S.AWAITING_APPROVAL}),
     S.DENIED: frozenset(),
     # A fill or a cancel may be the first news of an order whose answer was lost.
-    S.SENT: frozenset(
-        {S.OPEN, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.PRESUMED_NOT_PLACED}
-    ),
+    S.SENT: frozenset({S.OPEN, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.PRESUMED_NOT_PLACED}),
     S.OPEN: frozenset({S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED}),
     # Back to OPEN: the only fill of a resting order FAILED to settle.
     S.PARTIALLY_FILLED: frozenset({S.OPEN, S.FILLED, S.CANCELED, S.EXPIRED}),

@@ -1,0 +1,36 @@
+"""What an unfinished order holds back from its account."""
+
+from decimal import Decimal
+
+from markets.venue.ports import OrderType, Side
+from polyhub.lib import money
+
+IMMEDIATE = frozenset({OrderType.FOK, OrderType.FAK})
+
+
+def fee_bound(
+    *, order_type: OrderType, price: Decimal, cost_usdc: Decimal, shares: Decimal, rate: Decimal, exponent: int
+) -> Decimal:
+    """Upper bound of the fee of a BUY in pUSD, whatever better price it gets.
+
+    A resting order has fixed shares: its fee is largest at min(price, 1/2). An immediate one spends fixed pUSD and
+    gets more shares at a better price: cost/p * rate * (p(1-p))^e never exceeds cost * rate for e >= 1.
+    """
+    if order_type in IMMEDIATE:
+        return money.ceil_to(cost_usdc * rate, money.MICRO)
+    worst = min(price, Decimal("0.5"))
+    return money.ceil_to(shares * rate * (worst * (1 - worst)) ** exponent, money.MICRO)
+
+
+def remaining(*, reserved_at_first: Decimal, share_done: Decimal) -> Decimal:
+    """What is still held back of the first reservation when `share_done` (0..1) of the order is filled."""
+    return money.ceil_to(reserved_at_first * max(money.ZERO, 1 - share_done), money.MICRO)
+
+
+def share_done(
+    *, side: Side, cost_usdc: Decimal, shares: Decimal, filled_usdc: Decimal, filled_shares: Decimal
+) -> Decimal:
+    """How much of an order is done, 0..1: by pUSD for a BUY (it may get more shares), by shares for a SELL."""
+    if side is Side.BUY:
+        return min(Decimal(1), max(filled_usdc / cost_usdc, filled_shares / shares))
+    return min(Decimal(1), filled_shares / shares)
