@@ -41,24 +41,24 @@ V3_TOKEN = str(1 << 248)
 
 def sdk_order(terms: OrderTerms, *, maker: str, signer: str, signature_type: int) -> UnsignedOrder:
     domain = signing.domain_of(terms)
-    fields: dict[str, Any] = dict(
-        chain_id=137,
-        builder=BYTES32_ZERO,
-        exchange_address=domain.exchange,
-        expiration=terms.expiration_s,
-        maker=maker,
-        maker_amount=terms.maker_units,
-        metadata=BYTES32_ZERO,
-        order_type=terms.order_type.value,
-        salt=terms.salt,
-        side=terms.side.value,
-        signature_type=signature_type,
-        signer=signer,
-        taker_amount=terms.taker_units,
-        timestamp=terms.timestamp_ms,
-        token_id=terms.token_id,
-        protocol_version=domain.version,
-    )
+    fields: dict[str, Any] = {
+        "chain_id": 137,
+        "builder": BYTES32_ZERO,
+        "exchange_address": domain.exchange,
+        "expiration": terms.expiration_s,
+        "maker": maker,
+        "maker_amount": terms.maker_units,
+        "metadata": BYTES32_ZERO,
+        "order_type": terms.order_type.value,
+        "salt": terms.salt,
+        "side": terms.side.value,
+        "signature_type": signature_type,
+        "signer": signer,
+        "taker_amount": terms.taker_units,
+        "timestamp": terms.timestamp_ms,
+        "token_id": terms.token_id,
+        "protocol_version": domain.version,
+    }
     return UnsignedOrder(**fields)
 
 
