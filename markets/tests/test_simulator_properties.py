@@ -53,9 +53,7 @@ def order_of(name: str, action: Action) -> NewOrder:
 
 
 def run(exchange: Exchange, actions: list[Action], *, mirrored: bool = False) -> None:
-    for now, action in enumerate(actions):
-        if mirrored:
-            action = mirror(action)
+    for now, action in enumerate(map(mirror, actions) if mirrored else actions):
         with suppress(OrderRejected):
             exchange.place(order_of(f"0x{now}", action), now_ms=now, doomed=action[6])
         if action[7] == "cancel":

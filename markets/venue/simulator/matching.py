@@ -104,6 +104,14 @@ class Exchange:
             return bids, asks
         return [(money.PRICE_UNITS - p, s) for p, s in asks], [(money.PRICE_UNITS - p, s) for p, s in bids]
 
+    def best(self, token_id: str) -> tuple[int | None, int | None]:
+        """(best bid, best ask) of a token."""
+        market = self._by_token[token_id]
+        bid, ask = market.queue.best(Side.BUY), market.queue.best(Side.SELL)
+        if token_id == market.spec.token_ids[0]:
+            return bid, ask
+        return None if ask is None else money.PRICE_UNITS - ask, None if bid is None else money.PRICE_UNITS - bid
+
     def open_orders(self, condition_id: str) -> list[Order]:
         return list(self._markets[condition_id].queue)
 
@@ -165,6 +173,11 @@ class Exchange:
         self._events.append(OrderChanged(order, "CANCELLATION"))
         self._publish_levels(market)
         return ""
+
+    def forget(self, order_hash: str) -> None:
+        """Drop a finished order that nobody will ask for again; its hash could then be used anew."""
+        if self.orders[order_hash].status is not VenueOrderStatus.LIVE:
+            del self.orders[order_hash]
 
     def advance(self, now_ms: int) -> None:
         """Settle trades and expire orders that are due."""

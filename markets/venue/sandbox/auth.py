@@ -1,0 +1,116 @@
+"""API credentials: made from an L1 signature, checked by HMAC over the exact bytes received."""
+
+import base64
+import hashlib
+import hmac
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from eth_utils.address import to_checksum_address
+
+from markets.venue.sandbox import eip712
+
+# The venue's own tolerance is not published; an hour-wrong clock must fail here as it does there.
+_CLOCK_TOLERANCE_S = 60
+_NAMES = uuid.UUID("0f9f3f6e-7c41-4a57-8b16-6d4f0c7f9ad2")
+
+
+class Unauthorized(Exception):
+    """Answered with 401 and this text."""
+
+
+class KeyExists(Exception):
+    """The address already has a key for this nonce: derive it instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """`signer` is the address whose L1 signature made them."""
+
+    signer: str
+    api_key: str
+    secret: str
+    passphrase: str
+    secret_bytes: bytes
+
+    def as_wire(self) -> dict[str, str]:
+        return {"apiKey": self.api_key, "secret": self.secret, "passphrase": self.passphrase}
+
+
+class KeyRing:
+    """Credentials are a function of (salt, address, nonce), so they outlive a restart of the sandbox."""
+
+    def __init__(self, salt: str) -> None:
+        self._salt = salt
+        self._by_key: dict[str, Credentials] = {}
+
+    def create(self, headers: Mapping[str, str], *, now_s: int) -> Credentials:
+        signer, nonce = _l1(headers, now_s)
+        made = self._make(signer, nonce)
+        if made.api_key in self._by_key:
+            raise KeyExists
+        self._by_key[made.api_key] = made
+        return made
+
+    def derive(self, headers: Mapping[str, str], *, now_s: int) -> Credentials:
+        signer, nonce = _l1(headers, now_s)
+        made = self._make(signer, nonce)
+        return self._by_key.setdefault(made.api_key, made)
+
+    def revoke(self, credentials: Credentials) -> None:
+        self._by_key.pop(credentials.api_key, None)
+
+    def keys_of(self, signer: str) -> list[str]:
+        return [found.api_key for found in self._by_key.values() if found.signer == signer]
+
+    def check(self, headers: Mapping[str, str], *, method: str, path: str, body: bytes, now_s: int) -> Credentials:
+        """Whose request this is. Raises Unauthorized."""
+        found = self._by_key.get(headers.get("POLY_API_KEY", ""))
+        timestamp = headers.get("POLY_TIMESTAMP", "")
+        if found is None or not timestamp.isdecimal() or headers.get("POLY_PASSPHRASE") != found.passphrase:
+            raise Unauthorized("Unauthorized/Invalid api key")
+        message = f"{timestamp}{method}{path}".encode() + body
+        digest = hmac.new(found.secret_bytes, message, hashlib.sha256).digest()
+        expected = base64.urlsafe_b64encode(digest).decode()
+        if not hmac.compare_digest(expected, headers.get("POLY_SIGNATURE", "")):
+            raise Unauthorized("Unauthorized/Invalid api key")
+        if headers.get("POLY_ADDRESS", "").lower() != found.signer.lower():
+            raise Unauthorized("Unauthorized/Invalid api key")
+        if abs(now_s - int(timestamp)) > _CLOCK_TOLERANCE_S:
+            raise Unauthorized("Unauthorized/Invalid api key")
+        return found
+
+    def match(self, *, api_key: str, secret: str, passphrase: str) -> Credentials | None:
+        """Credentials as the user socket sends them."""
+        found = self._by_key.get(api_key)
+        if found is None or (found.secret, found.passphrase) != (secret, passphrase):
+            return None
+        return found
+
+    def _make(self, signer: str, nonce: int) -> Credentials:
+        seed = f"{self._salt}/{signer}/{nonce}"
+        raw = hashlib.sha256(f"secret/{seed}".encode()).digest()
+        return Credentials(
+            signer=signer,
+            api_key=str(uuid.uuid5(_NAMES, seed)),
+            secret=base64.urlsafe_b64encode(raw).decode(),
+            passphrase=hashlib.sha256(f"passphrase/{seed}".encode()).hexdigest(),
+            secret_bytes=raw,
+        )
+
+
+def _l1(headers: Mapping[str, str], now_s: int) -> tuple[str, int]:
+    address, timestamp = headers.get("POLY_ADDRESS", ""), headers.get("POLY_TIMESTAMP", "")
+    nonce = headers.get("POLY_NONCE", "0")
+    if not (timestamp.isdecimal() and nonce.isdecimal()) or abs(now_s - int(timestamp)) > _CLOCK_TOLERANCE_S:
+        raise Unauthorized("Invalid L1 Request headers")
+    try:
+        claimed = to_checksum_address(address)
+        signature = headers.get("POLY_SIGNATURE", "")
+        signer = eip712.auth_signer(address=claimed, timestamp=timestamp, nonce=int(nonce), signature=signature)
+    except ValueError as error:
+        raise Unauthorized("Invalid L1 Request headers") from error
+    if signer != claimed:
+        raise Unauthorized("Invalid L1 Request headers")
+    return signer, int(nonce)

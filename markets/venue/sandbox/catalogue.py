@@ -1,0 +1,248 @@
+"""Markets and wallets the sandbox knows, and how Gamma, the Data API and RTDS describe them."""
+
+from itertools import count
+
+from markets.venue.sandbox import wire
+from markets.venue.sandbox.events import MarketDef
+from markets.venue.sandbox.record import PublicPosition, PublicRecord, PublicTrade
+from markets.venue.sandbox.wallets import Wallet
+from polyhub.lib import money
+
+
+class Catalogue:
+    def __init__(self, record: PublicRecord) -> None:
+        self.by_condition: dict[str, MarketDef] = {}
+        self.by_token: dict[str, MarketDef] = {}
+        self.by_slug: dict[str, MarketDef] = {}
+        self.wallets: dict[str, Wallet] = {}
+        self.closed: dict[str, str] = {}
+        self._record = record
+        self._ids: dict[str, str] = {}
+        self._serial = count(1)
+
+    def add(self, market: MarketDef) -> None:
+        self.by_condition[market.condition_id] = market
+        self.by_slug[market.slug] = market
+        self._ids.setdefault(market.condition_id, str(500_000 + len(self._ids)))
+        for token in market.token_ids:
+            self.by_token[token] = market
+
+    def add_wallet(self, wallet: Wallet) -> Wallet:
+        """Remember a wallet; of a known one the name is kept up to date."""
+        known = self.wallets.setdefault(wallet.key, wallet)
+        if wallet.name:
+            known.name, known.pseudonym = wallet.name, wallet.pseudonym
+        return known
+
+    def address(self, key: str) -> str:
+        known = self.wallets.get(key)
+        return known.address if known else key
+
+    def serial(self) -> int:
+        return next(self._serial)
+
+    def gamma_id(self, condition_id: str) -> str:
+        return self._ids[condition_id]
+
+    def by_gamma_id(self, gamma_id: str) -> MarketDef | None:
+        return next((self.by_condition[c] for c, one in self._ids.items() if one == gamma_id), None)
+
+    # -- everybody's trades --------------------------------------------------------------------------------------
+
+    def rtds_payload(self, trade: PublicTrade) -> wire.Json:
+        market, wallet = self.by_token[trade.token_id], self._profile(trade.wallet)
+        return {
+            "asset": trade.token_id,
+            "bio": "",
+            "conditionId": trade.condition_id,
+            "eventSlug": market.event_slug,
+            "icon": "",
+            "name": wallet.name,
+            "outcome": wire.outcome(market, trade.token_id),
+            "outcomeIndex": market.token_ids.index(trade.token_id),
+            "price": trade.price,
+            "profileImage": "",
+            "proxyWallet": wallet.address.lower(),
+            "pseudonym": wallet.pseudonym,
+            "side": str(trade.side),
+            "size": wire.number(trade.share_units),
+            "slug": market.slug,
+            "timestamp": trade.traded_s,
+            "title": market.question,
+            "transactionHash": trade.transaction_hash,
+        }
+
+    def trade_row(self, trade: PublicTrade) -> wire.Json:
+        """A row of /v2/trades."""
+        market, wallet = self.by_token[trade.token_id], self._profile(trade.wallet)
+        return {
+            "proxy_wallet": wallet.address.lower(),
+            "token_id": trade.token_id,
+            "condition_id": trade.condition_id,
+            "side": str(trade.side),
+            "size": wire.number(trade.share_units),
+            "price": trade.price,
+            "timestamp": trade.traded_s,
+            "transaction_hash": trade.transaction_hash,
+            "title": market.question,
+            "slug": market.slug,
+            "event_slug": market.event_slug,
+            "icon": "",
+            "outcome": wire.outcome(market, trade.token_id),
+            "outcome_index": market.token_ids.index(trade.token_id),
+            "name": wallet.name,
+            "pseudonym": wallet.pseudonym,
+            "bio": "",
+            "profile_image": "",
+        }
+
+    def activity_row(self, trade: PublicTrade) -> wire.Json:
+        """A row of /v2/activity."""
+        row = {
+            **self.trade_row(trade),
+            "type": trade.kind,
+            "usdc_size": wire.number(trade.cost_units),
+            "is_combo": False,
+        }
+        if trade.kind != "TRADE":
+            row |= {"side": "", "token_id": "", "outcome": "", "outcome_index": 999, "price": 0}
+        return row
+
+    def position_row(self, position: PublicPosition) -> wire.Json:
+        """A row of /v2/positions."""
+        market, wallet = self.by_token[position.token_id], self._profile(position.wallet)
+        value = self._record.value_units(position)
+        unrealized = self._record.unrealized_units(position)
+        index = market.token_ids.index(position.token_id)
+        closed = market.condition_id in self.closed
+        total = unrealized + position.realized_units
+        cost = position.cost_units
+        return {
+            "proxy_wallet": wallet.address.lower(),
+            "token_id": position.token_id,
+            "opposite_token_id": market.token_ids[1 - index],
+            "condition_id": position.condition_id,
+            "current_size": wire.number(position.share_units),
+            "avg_price": cost / position.share_units if position.share_units else 0.0,
+            "entry_cost_usdc": wire.number(cost),
+            "entry_fees_usdc": wire.number(position.fee_units),
+            "total_cost_usdc": wire.number(cost + position.fee_units),
+            "current_price": wire.number(self._record.last_price.get(position.token_id, 0), money.PRICE_UNITS),
+            "current_value": wire.number(value),
+            "total_size": wire.number(position.bought_units),
+            "realized_pnl": wire.number(position.realized_units),
+            "unrealized_pnl": wire.number(unrealized),
+            "total_pnl": wire.number(total),
+            "percent_pnl": 100 * total / cost if cost else 0.0,
+            "percent_realized_pnl": 100 * position.realized_units / cost if cost else 0.0,
+            "status": ("REDEEMABLE" if closed else "OPEN") if position.share_units else "CLOSED",
+            "redeemable": closed and position.share_units > 0,
+            "mergeable": False,
+            "negative_risk": market.neg_risk,
+            "archived": False,
+            "verified": False,
+            "title": market.question,
+            "slug": market.slug,
+            "icon": "",
+            "event_slug": market.event_slug,
+            "event_id": market.event_id or None,
+            "outcome": market.outcomes[index],
+            "outcome_index": index,
+            "opposite_outcome": market.outcomes[1 - index],
+            "name": wallet.name,
+            "profile_image": "",
+            "end_date": market.end_date[:10] or None,
+            "first_entry_at": position.first_s,
+            "last_event_at": position.last_s,
+        }
+
+    def profile(self, address: str) -> wire.Json | None:
+        known = self.wallets.get(address.lower())
+        if known is None:
+            return None
+        return {
+            "proxyWallet": known.address.lower(),
+            "name": known.name,
+            "pseudonym": known.pseudonym,
+            "bio": "",
+            "profileImage": "",
+            "xUsername": "",
+            "verifiedBadge": False,
+        }
+
+    # -- Gamma ---------------------------------------------------------------------------------------------------
+
+    def market_row(self, market: MarketDef, *, tick: int, best: tuple[int | None, int | None]) -> wire.Json:
+        condition, closed = market.condition_id, market.condition_id in self.closed
+        last = self._record.last_price.get(market.token_ids[0], money.price_to_units(market.first_price))
+        volume = wire.number(self._record.volume_units[condition])
+        bid, ask = best
+        event = {
+            "id": market.event_id or self.gamma_id(condition),
+            "slug": market.event_slug,
+            "title": market.event_title or market.question,
+            "ticker": market.event_slug,
+            "negRisk": market.neg_risk,
+        }
+        return {
+            "id": self.gamma_id(condition),
+            "version": "v1",
+            "slug": market.slug,
+            "question": market.question,
+            "conditionId": condition,
+            "outcomes": wire.encode(market.outcomes),
+            "outcomePrices": wire.encode([wire.price(last), wire.price(money.PRICE_UNITS - last)]),
+            "clobTokenIds": wire.encode(market.token_ids),
+            "active": True,
+            "closed": closed,
+            "archived": False,
+            "acceptingOrders": not closed,
+            "enableOrderBook": True,
+            "negRisk": market.neg_risk,
+            "startDate": market.start_date or None,
+            "endDate": market.end_date or None,
+            "category": market.category,
+            "volume": str(volume),
+            "volumeNum": volume,
+            "volume24hr": volume,
+            "liquidity": "0",
+            "liquidityNum": 0,
+            "bestBid": 0 if bid is None else wire.number(bid, money.PRICE_UNITS),
+            "bestAsk": 1 if ask is None else wire.number(ask, money.PRICE_UNITS),
+            "lastTradePrice": wire.number(last, money.PRICE_UNITS),
+            "spread": wire.number((ask or money.PRICE_UNITS) - (bid or 0), money.PRICE_UNITS),
+            "orderMinSize": float(market.min_order_size),
+            "orderPriceMinTickSize": wire.number(tick, money.PRICE_UNITS),
+            "secondsDelay": 0,
+            "feesEnabled": market.fee_rate > 0,
+            "feeSchedule": {
+                "rate": float(market.fee_rate),
+                "exponent": market.fee_exponent,
+                "takerOnly": True,
+                "rebateRate": 0.25,
+            },
+            "umaResolutionStatus": "resolved" if closed else "",
+            "umaResolutionStatuses": "[]",
+            "events": [event],
+            "tags": [],
+        }
+
+    def clob_market(self, market: MarketDef, *, tick: int) -> wire.Json:
+        """The short-key answer of /clob-markets."""
+        row: wire.Json = {
+            "c": market.condition_id,
+            "t": [{"t": token, "o": name} for token, name in zip(market.token_ids, market.outcomes, strict=True)],
+            "mos": float(market.min_order_size),
+            "mts": wire.number(tick, money.PRICE_UNITS),
+            "mbf": 0,
+            "tbf": 0,
+            "nr": market.neg_risk,
+            "ao": market.condition_id not in self.closed,
+            "cbos": True,
+        }
+        if market.fee_rate:
+            row["fd"] = {"r": float(market.fee_rate), "e": market.fee_exponent, "to": True}
+        return row
+
+    def _profile(self, key: str) -> Wallet:
+        return self.wallets.get(key) or Wallet(key)

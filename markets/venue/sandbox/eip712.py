@@ -1,0 +1,141 @@
+"""What the venue hashes and checks, written on eth-abi and eth-keys alone.
+
+It shares nothing with the product's own encoder on purpose: when both agree, both are right.
+"""
+
+from typing import Final
+
+from eth_abi.abi import encode as abi_encode
+from eth_abi.exceptions import EncodingError
+from eth_keys.datatypes import Signature
+from eth_keys.exceptions import BadSignature
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError
+
+from markets.venue.sandbox.messages import WireOrder
+
+CHAIN_ID: Final = 137
+EXCHANGE: Final = "0xE111180000d2663C0091e4f400237545B87B996B"
+NEG_RISK_EXCHANGE: Final = "0xe2222d279d744050d28e00520010520000310F59"
+EXCHANGE_V3: Final = "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"
+
+ORDER_TYPE: Final = (
+    b"Order(uint256 salt,address maker,address signer,uint256 tokenId,uint256 makerAmount,uint256 takerAmount,"
+    b"uint8 side,uint8 signatureType,uint256 timestamp,bytes32 metadata,bytes32 builder)"
+)
+_WRAPPED_TYPE = (
+    b"TypedDataSign(Order contents,string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
+    + ORDER_TYPE
+)
+_AUTH_TYPE = b"ClobAuth(address address,string timestamp,uint256 nonce,string message)"
+_AUTH_TEXT = b"This message attests that I control the given wallet"
+
+_ORDER_TYPEHASH = keccak(ORDER_TYPE)
+_WRAPPED_TYPEHASH = keccak(_WRAPPED_TYPE)
+_AUTH_TYPEHASH = keccak(_AUTH_TYPE)
+_ORDER_FIELDS = [
+    *("bytes32", "uint256", "address", "address", "uint256", "uint256"),
+    *("uint256", "uint8", "uint8", "uint256", "bytes32", "bytes32"),
+]
+_WALLET_NAME, _WALLET_VERSION = keccak(b"DepositWallet"), keccak(b"1")
+_ZERO32 = bytes(32)
+
+
+class WrongSignature(ValueError):
+    """The bytes are no signature of this message by anybody the venue accepts."""
+
+
+def _domain(name: bytes, version: bytes, contract: str | None) -> bytes:
+    fields = "string name,string version,uint256 chainId" + (",address verifyingContract" if contract else "")
+    types = ["bytes32", "bytes32", "bytes32", "uint256"] + (["address"] if contract else [])
+    values = [keccak(f"EIP712Domain({fields})".encode()), keccak(name), keccak(version), CHAIN_ID]
+    return keccak(abi_encode(types, [*values, contract] if contract else values))
+
+
+_EXCHANGE_NAME = b"Polymarket CTF Exchange"
+_PLAIN_DOMAIN = _domain(_EXCHANGE_NAME, b"2", EXCHANGE)
+_NEG_RISK_DOMAIN = _domain(_EXCHANGE_NAME, b"2", NEG_RISK_EXCHANGE)
+_V3_DOMAIN = _domain(_EXCHANGE_NAME, b"3", EXCHANGE_V3)
+_AUTH_DOMAIN = _domain(b"ClobAuthDomain", b"1", None)
+
+
+def order_domain(token_id: int, *, neg_risk: bool) -> bytes:
+    """Domain separator an order of this token is signed under."""
+    if (token_id >> 40) & (2**64 - 1) == 0:
+        return _V3_DOMAIN
+    return _NEG_RISK_DOMAIN if neg_risk else _PLAIN_DOMAIN
+
+
+class OrderDigest:
+    """Hashes of one order, each computed once. `order_id` is what the venue calls the order.
+
+    Raises WrongSignature for fields that no order struct can hold.
+    """
+
+    __slots__ = ("_contents", "_domain", "_order", "order_id")
+
+    def __init__(self, order: WireOrder, *, neg_risk: bool) -> None:
+        self._order = order
+        try:
+            token_id = int(order.tokenId)
+            self._contents = keccak(abi_encode(_ORDER_FIELDS, _order_values(order, token_id)))
+        except (ValueError, EncodingError) as error:
+            raise WrongSignature(str(error)) from error
+        self._domain = order_domain(token_id, neg_risk=neg_risk)
+        self.order_id = keccak(b"\x19\x01" + self._domain + self._contents)
+
+    def signer(self) -> str:
+        """Checksummed address whose key signed the order. Raises WrongSignature."""
+        signature = _bytes(self._order.signature)
+        if self._order.signatureType != 3:
+            return recover(self.order_id, signature)
+        tail = self._domain + self._contents + ORDER_TYPE + len(ORDER_TYPE).to_bytes(2, "big")
+        if len(signature) != 65 + len(tail) or signature[65:] != tail:
+            raise WrongSignature("not an ERC-7739 signature of this order")
+        wrapped = abi_encode(
+            ["bytes32", "bytes32", "bytes32", "bytes32", "uint256", "address", "bytes32"],
+            [
+                *(_WRAPPED_TYPEHASH, self._contents, _WALLET_NAME, _WALLET_VERSION),
+                *(CHAIN_ID, self._order.signer.lower(), _ZERO32),
+            ],
+        )
+        return recover(keccak(b"\x19\x01" + self._domain + keccak(wrapped)), signature[:65])
+
+
+def auth_signer(*, address: str, timestamp: str, nonce: int, signature: str) -> str:
+    """Checksummed address that signed an L1 authentication message. Raises WrongSignature."""
+    try:
+        contents = abi_encode(
+            ["bytes32", "address", "bytes32", "uint256", "bytes32"],
+            [_AUTH_TYPEHASH, address, keccak(timestamp.encode()), nonce, keccak(_AUTH_TEXT)],
+        )
+    except (ValueError, EncodingError) as error:
+        raise WrongSignature(str(error)) from error
+    return recover(keccak(b"\x19\x01" + _AUTH_DOMAIN + keccak(contents)), _bytes(signature))
+
+
+def recover(digest: bytes, signature: bytes) -> str:
+    if len(signature) != 65:
+        raise WrongSignature(f"{len(signature)} bytes instead of 65")
+    recovery = signature[64] - 27 if signature[64] >= 27 else signature[64]
+    try:
+        parsed = Signature(signature[:64] + bytes([recovery]))
+        return to_checksum_address(parsed.recover_public_key_from_msg_hash(digest).to_canonical_address())
+    except (BadSignature, ValidationError, ValueError) as error:
+        raise WrongSignature(str(error)) from error
+
+
+def _order_values(order: WireOrder, token_id: int) -> list[object]:
+    return [
+        *(_ORDER_TYPEHASH, order.salt, order.maker.lower(), order.signer.lower(), token_id),
+        *(int(order.makerAmount), int(order.takerAmount), 0 if order.side == "BUY" else 1, order.signatureType),
+        *(int(order.timestamp), _bytes(order.metadata), _bytes(order.builder)),
+    ]
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text.removeprefix("0x"))
+    except ValueError as error:
+        raise WrongSignature(str(error)) from error

@@ -1,0 +1,134 @@
+"""The public record of what happened: who traded what, positions, prices. What Data API and Gamma answer from."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from markets.venue.ports import Side
+from polyhub.lib import money
+
+_PRICES_KEPT = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTrade:
+    """One wallet's part of one transaction in one token. `kind` is TRADE or REDEEM."""
+
+    wallet: str
+    token_id: str
+    condition_id: str
+    side: Side
+    share_units: int
+    cost_units: int
+    fee_units: int
+    traded_s: int
+    transaction_hash: str
+    taker: bool
+    kind: str = "TRADE"
+
+    @property
+    def price(self) -> float:
+        """Average dollars per share, to a millionth."""
+        return round(self.cost_units / self.share_units, 6)
+
+
+@dataclass(slots=True)
+class PublicPosition:
+    """Shares held and what they cost on average; realized against that average."""
+
+    wallet: str
+    token_id: str
+    condition_id: str
+    share_units: int = 0
+    cost_units: int = 0
+    fee_units: int = 0
+    bought_units: int = 0
+    realized_units: int = 0
+    first_s: int = 0
+    last_s: int = 0
+
+    def apply(self, trade: PublicTrade) -> None:
+        self.first_s = self.first_s or trade.traded_s
+        self.last_s = trade.traded_s
+        self.fee_units += trade.fee_units
+        if trade.side is Side.BUY:
+            self.share_units += trade.share_units
+            self.bought_units += trade.share_units
+            self.cost_units += trade.cost_units
+            return
+        sold = min(trade.share_units, self.share_units)
+        if not sold:
+            return
+        basis = self.cost_units * sold // self.share_units
+        self.realized_units += trade.cost_units * sold // trade.share_units - basis
+        self.cost_units -= basis
+        self.share_units -= sold
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a leaderboard says of a wallet. Volume is in shares, as the venue has it."""
+
+    wallet: str
+    pnl_units: int = 0
+    volume_units: int = 0
+
+
+@dataclass(slots=True)
+class PublicRecord:
+    trades: list[PublicTrade] = field(default_factory=list)
+    last_price: dict[str, int] = field(default_factory=dict)
+    last_side: dict[str, Side] = field(default_factory=dict)
+    volume_units: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    by_wallet: dict[str, list[PublicTrade]] = field(default_factory=lambda: defaultdict(list))
+    by_condition: dict[str, list[PublicTrade]] = field(default_factory=lambda: defaultdict(list))
+    _positions: dict[str, dict[str, PublicPosition]] = field(default_factory=lambda: defaultdict(dict))
+    _prices: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, trade: PublicTrade) -> None:
+        self.trades.append(trade)
+        self.by_wallet[trade.wallet].append(trade)
+        self.by_condition[trade.condition_id].append(trade)
+        positions = self._positions[trade.wallet]
+        if trade.token_id not in positions:
+            positions[trade.token_id] = PublicPosition(trade.wallet, trade.token_id, trade.condition_id)
+        positions[trade.token_id].apply(trade)
+        if trade.taker:
+            self.volume_units[trade.condition_id] += trade.cost_units
+
+    def price_seen(self, token_ids: tuple[str, str], token_id: str, price_units: int, side: Side, *, at_s: int) -> None:
+        """A taker traded at this price; the other token's price is its complement."""
+        for token in token_ids:
+            price = price_units if token == token_id else money.PRICE_UNITS - price_units
+            self.last_price[token] = price
+            self.last_side[token] = side if token == token_id else _other(side)
+            prices = self._prices[token]
+            prices.append((at_s, price))
+            if len(prices) > _PRICES_KEPT:
+                del prices[: _PRICES_KEPT // 2]
+
+    def prices(self, token_id: str, *, since_s: int, until_s: int) -> list[tuple[int, int]]:
+        return [(at, price) for at, price in self._prices[token_id] if since_s <= at <= until_s]
+
+    def positions(self, wallet: str) -> list[PublicPosition]:
+        return list(self._positions[wallet].values())
+
+    def standings(self) -> list[Standing]:
+        """Every wallet that traded, by profit (realized and at last prices)."""
+        found: list[Standing] = []
+        for wallet in list(self._positions):
+            standing = Standing(wallet)
+            for position in self.positions(wallet):
+                standing.pnl_units += position.realized_units + self.unrealized_units(position)
+            standing.volume_units = sum(trade.share_units for trade in self.by_wallet[wallet])
+            found.append(standing)
+        return sorted(found, key=lambda one: (-one.pnl_units, one.wallet))
+
+    def unrealized_units(self, position: PublicPosition) -> int:
+        return self.value_units(position) - position.cost_units
+
+    def value_units(self, position: PublicPosition) -> int:
+        return position.share_units * self.last_price.get(position.token_id, 0) // money.PRICE_UNITS
+
+
+def _other(side: Side) -> Side:
+    return Side.SELL if side is Side.BUY else Side.BUY
