@@ -188,12 +188,20 @@ VENUE_URLS: dict[str, str] = (
         "ws_rtds": env.text("WS_RTDS_URL", "wss://ws-live-data.polymarket.com"),
     }
 )
+# How long an order without an answer may still turn up at the venue; only then is it presumed not placed.
+ORDER_HORIZON_S = env.number("ORDER_HORIZON_S", 120)
+# A stored intent older than this is not sent any more: the market it was meant for has moved on.
+ORDER_MAX_PENDING_S = env.number("ORDER_MAX_PENDING_S", 30)
+# An order presumed not placed is looked for this long; a late fill is booked to it.
+ORDER_WATCH_S = env.number("ORDER_WATCH_S", 86_400)
 # Live accounts may send orders. Off by default; the sandbox's money is not real, so there it is on.
 LIVE_TRADING = env.flag("LIVE_TRADING", default=VENUE == "sandbox")
 
 # --- Signer -------------------------------------------------------------------------------------------------------
 SIGNER_DIR = Path(env.text("SIGNER_DIR") or VAR_DIR / "signer")
 SIGNER_SOCKET = env.text("SIGNER_SOCKET")
+# Users besides the signer's own that may ask it to sign (their uids, separated by commas).
+SIGNER_PEER_UIDS = [int(uid) for uid in env.text("SIGNER_PEER_UIDS").split(",") if uid]
 SIGNER_PUBLIC_KEY_FILE = Path(env.text("SIGNER_PUBLIC_KEY_FILE") or SIGNER_DIR / "public.key")
 SIGNER_PRIVATE_KEY_FILE = Path(env.text("SIGNER_PRIVATE_KEY_FILE") or SIGNER_DIR / "private.key")
 
@@ -220,6 +228,8 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 MFA_ADAPTER = "accounts.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "PolyHub"
+# A key that trades real money may only be imported by somebody with a second factor.
+REQUIRE_MFA_FOR_KEYS = env.flag("REQUIRE_MFA_FOR_KEYS", default=VENUE != "sandbox")
 ALLAUTH_TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 0)
 EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
@@ -240,6 +250,8 @@ SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = BEHIND_HTTPS
 SECURE_HSTS_PRELOAD = BEHIND_HTTPS
 SECURE_SSL_REDIRECT = BEHIND_HTTPS
+# Asked from the machine itself, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^health$", r"^ready$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS else None
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -286,6 +298,8 @@ REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Token",
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"
+# The library's own token table is replaced by ours; its migrations would make an unused one beside it.
+MIGRATION_MODULES = {"knox": None}
 SPECTACULAR_SETTINGS = {
     "TITLE": "PolyHub API",
     "DESCRIPTION": "Copy wallets, follow every order, paper or live.",
