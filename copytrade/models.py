@@ -29,6 +29,7 @@ class CopyRule(models.Model):
     updated_at = models.DateTimeField()
 
     class Meta:
+        indexes = [models.Index(fields=["leader"], name="rule_by_leader")]
         constraints = [
             one_of("status", RuleStatus, name="rule_status_known"),
             one_of("sizing", Sizing, name="rule_sizing_known"),

@@ -160,6 +160,10 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            model_name="copyrule",
+            index=models.Index(fields=["leader"], name="rule_by_leader"),
+        ),
+        migrations.AddIndex(
             model_name="copydecision",
             index=models.Index(fields=["rule", "-id"], name="decision_rule_recent"),
         ),

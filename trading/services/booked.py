@@ -1,0 +1,79 @@
+"""What the orders of one source (a copy rule, a strategy) hold of a token: derived from them, so it cannot drift."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from polyhub.lib.money import ZERO
+from trading.domain.orders import UNFINISHED
+
+_UNFINISHED = sorted(status.value for status in UNFINISHED)
+
+_SUMS = """
+SELECT o.source_ref, o.token_id,
+       COALESCE(sum(o.filled_shares) FILTER (WHERE o.side = 'BUY'), 0),
+       COALESCE(sum(o.filled_usdc + o.fee_usdc) FILTER (WHERE o.side = 'BUY'), 0),
+       COALESCE(sum(o.filled_shares) FILTER (WHERE o.side = 'SELL'), 0),
+       COALESCE(sum(o.filled_usdc - o.fee_usdc) FILTER (WHERE o.side = 'SELL'), 0),
+       COALESCE(sum(greatest(o.shares - o.filled_shares, 0))
+                FILTER (WHERE o.side = 'BUY' AND o.status = ANY(%(open)s)), 0),
+       COALESCE(sum(o.price * greatest(o.shares - o.filled_shares, 0))
+                FILTER (WHERE o.side = 'BUY' AND o.status = ANY(%(open)s)), 0),
+       COALESCE(sum(greatest(o.shares - o.filled_shares, 0))
+                FILTER (WHERE o.side = 'SELL' AND o.status = ANY(%(open)s)), 0)
+FROM trading_order o
+"""
+_OF_PAIRS = """
+JOIN unnest(%(refs)s::text[], %(tokens)s::bigint[]) AS p(ref, token) ON o.source_ref = p.ref AND o.token_id = p.token
+WHERE o.source_ref <> '' AND o.source = %(source)s GROUP BY o.source_ref, o.token_id
+"""
+_OF_REFS = """
+WHERE o.source_ref <> '' AND o.source_ref = ANY(%(refs)s) AND o.source = %(source)s GROUP BY o.source_ref, o.token_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """Shares and pUSD of one source in one token; `buying` and `selling` belong to orders not finished yet."""
+
+    bought: Decimal = ZERO
+    spent_usdc: Decimal = ZERO
+    sold: Decimal = ZERO
+    received_usdc: Decimal = ZERO
+    buying: Decimal = ZERO
+    buying_usdc: Decimal = ZERO
+    selling: Decimal = ZERO
+
+    @property
+    def held(self) -> Decimal:
+        return max(self.bought - self.sold, ZERO)
+
+    @property
+    def cost_usdc(self) -> Decimal:
+        """Cost of what is still held, at the average price paid, fees included."""
+        return self.spent_usdc * self.held / self.bought if self.bought else ZERO
+
+    @property
+    def realized_usdc(self) -> Decimal:
+        """What the sales brought above the average cost of what they sold."""
+        return self.received_usdc - (self.spent_usdc - self.cost_usdc)
+
+
+def by_pair(*, source: str, pairs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Booked]:
+    """For (source_ref, token row) pairs; pairs without orders are absent. One statement."""
+    refs, tokens = [ref for ref, _ in pairs], [token for _, token in pairs]
+    return _read(_SUMS + _OF_PAIRS, {"refs": refs, "tokens": tokens, "source": source, "open": _UNFINISHED})
+
+
+def by_ref(*, source: str, refs: Sequence[str]) -> dict[tuple[str, int], Booked]:
+    """Every token of these sources. One statement."""
+    return _read(_SUMS + _OF_REFS, {"refs": list(refs), "source": source, "open": _UNFINISHED})
+
+
+def _read(statement: str, values: Mapping[str, Any]) -> dict[tuple[str, int], Booked]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return {(row[0], int(row[1])): Booked(*row[2:]) for row in cursor.fetchall()}
