@@ -4,6 +4,10 @@ import logging
 import re
 from typing import Any
 
+from polyhub import env
+
+# `hub up` writes the time before each line itself.
+TIMES = "%(asctime)s " if env.flag("LOG_TIMES", default=True) else ""
 SECRET = re.compile(
     r"(?i)(0x[0-9a-f]{64}(?![0-9a-f])|(?:private[_-]?key|secret|passphrase|password|api[_-]?key|token)"
     r"[\"']?\s*[=:]\s*[\"']?[^\s\"',}]+)"
@@ -29,7 +33,7 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"mask": {"()": "polyhub.logs.MaskSecrets"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {"line": {"format": f"{TIMES}%(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {

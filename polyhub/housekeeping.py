@@ -1,0 +1,32 @@
+"""Removes what has served its time: expired sessions and tokens, old push events."""
+
+from datetime import datetime, timedelta
+
+from django.core.management import call_command
+from knox.models import get_token_model
+
+from polyhub.lib.clock import SystemClock
+from polyhub.lib.models import PushEvent
+
+# A browser that was away longer takes a fresh snapshot anyway.
+PUSH_EVENTS_KEPT = timedelta(days=2)
+BATCH = 10_000
+
+
+def tidy() -> None:
+    """The scheduled door."""
+    now = SystemClock().now()
+    call_command("clearsessions")
+    get_token_model().objects.filter(expiry__lt=now).delete()
+    remove_push_events(before=now - PUSH_EVENTS_KEPT)
+
+
+def remove_push_events(*, before: datetime) -> int:
+    """Delete in batches, so that no lock is held for long; returns how many."""
+    removed = 0
+    while True:
+        old = PushEvent.objects.filter(at__lt=before).order_by("id").values_list("id", flat=True)[:BATCH]
+        count = PushEvent.objects.filter(id__in=list(old)).delete()[0]
+        removed += count
+        if count < BATCH:
+            return removed

@@ -1,0 +1,46 @@
+"""The periodic tasks, as one list. `sync` makes django-q2's table equal to it at each start."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django_q.models import Schedule
+
+# Rows with this prefix are ours to change and delete.
+PREFIX = "polyhub:"
+JOBS, ENGINES = "jobs", "engines"
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """A task that runs every so many minutes on one cluster. Each is safe to run twice and to miss."""
+
+    name: str
+    function: str
+    minutes: int
+    cluster: str = JOBS
+
+
+PERIODIC = (
+    # The last net below the services' own watch over each other.
+    Periodic("guard-services", "polyhub.tasks.guard_services", minutes=1, cluster=ENGINES),
+    Periodic("tidy", "polyhub.housekeeping.tidy", minutes=60),
+)
+
+
+@transaction.atomic
+def sync() -> None:
+    """Create, correct and remove rows until the table says what PERIODIC says. Next runs already planned are kept."""
+    wanted = {f"{PREFIX}{task.name}": task for task in PERIODIC}
+    Schedule.objects.filter(name__startswith=PREFIX).exclude(name__in=wanted).delete()
+    for name, task in wanted.items():
+        # django-q2 reads "no cluster" as its default one.
+        Schedule.objects.update_or_create(
+            name=name,
+            defaults={
+                "func": task.function,
+                "schedule_type": Schedule.MINUTES,
+                "minutes": task.minutes,
+                "repeats": -1,
+                "cluster": None if task.cluster == JOBS else task.cluster,
+            },
+        )
