@@ -6,7 +6,6 @@ poll makes up for it. So nothing that trades ever waits for the layer.
 
 import asyncio
 import logging
-import queue
 import threading
 from collections.abc import Sequence
 
@@ -23,38 +22,44 @@ def group_name(user_id: int) -> str:
 
 
 class _Announcer:
-    """Merges waiting user ids and sends one hint to each group."""
+    """Merges waiting user ids and sends one hint to each group, on a loop of its own."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._waiting: set[int] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, user_ids: Sequence[int]) -> None:
-        for user_id in user_ids:
-            self._queue.put(user_id)
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="push-hints", daemon=True)
-                self._thread.start()
+            self._waiting.update(user_ids)
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="push-hints", daemon=True).start()
+            loop = self._loop
+        loop.call_soon_threadsafe(self._flush)
 
-    def _run(self) -> None:
-        asyncio.run(self._loop())
+    def _flush(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, set()
+        if waiting:
+            task = asyncio.ensure_future(_send(sorted(waiting)))
+            _running.add(task)
+            task.add_done_callback(_running.discard)
 
-    async def _loop(self) -> None:
-        while True:
-            waiting = {await asyncio.to_thread(self._queue.get)}
-            while not self._queue.empty():
-                waiting.add(self._queue.get_nowait())
-            layer = get_channel_layer()
-            if layer is None:
-                continue
-            for user_id in sorted(waiting):
-                try:
-                    async with asyncio.timeout(SEND_TIMEOUT_S):
-                        await layer.group_send(group_name(user_id), {"type": "events.available"})
-                except Exception:
-                    logger.exception("Push hint not sent", extra={"user_id": user_id})
+
+_running: set[asyncio.Future[None]] = set()
+
+
+async def _send(user_ids: Sequence[int]) -> None:
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    for user_id in user_ids:
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await layer.group_send(group_name(user_id), {"type": "events.available"})
+        except Exception:
+            logger.exception("Push hint not sent", extra={"user_id": user_id})
 
 
 _announcer = _Announcer()
