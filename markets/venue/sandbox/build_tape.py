@@ -20,7 +20,7 @@ DEMO_SPEED = 60.0
 # Pauses up to this long are kept; longer ones grow with their logarithm only.
 _KEPT_PAUSE_S = 20.0
 _LONGER_PAUSE_S = 12.0
-# Others' trades are kept from this long before a featured wallet enters a market until this long after it was last there.
+# Others' trades are kept from this long before a featured wallet enters a market until this long after it leaves.
 _AROUND_S = 3600
 
 
@@ -29,7 +29,7 @@ def main(data: Path) -> None:
     trades = recordings.activity_trades(activity)
     for built, about in (_demo(trades), _busy_day(activity), _sports_books(data)):
         tape.write(tape.TAPES / about.name, tape=built, header=about)
-        print(f"{about.name}: {len(built.markets)} markets, {len(built.events)} events")
+        sys.stdout.write(f"{about.name}: {len(built.markets)} markets, {len(built.events)} events\n")
 
 
 def _demo(trades: pl.DataFrame) -> tuple[Tape, tape.Header]:

@@ -1,7 +1,8 @@
 """Outcome token ids from a condition id, by the Conditional Tokens formula.
 
-A collection is the condition and an index set hashed onto the curve alt_bn128; a token id is the hash of the collateral's
-address and that collection. Which collateral reproduces a recorded id tells whether the market was neg-risk.
+A collection is the condition and an index set hashed onto the curve alt_bn128; a token id is the hash of the
+collateral's address and that collection. Which collateral reproduces a recorded id tells whether the market was
+neg-risk.
 """
 
 from Crypto.Hash import keccak

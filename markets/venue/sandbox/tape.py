@@ -49,7 +49,7 @@ def names() -> list[str]:
 
 
 def load(name_or_path: str) -> Tape:
-    """A tape of the project by name, a tape folder by path, or a recorded Parquet table, optionally `path@2026-04-11`."""
+    """A tape of the project by name, a tape folder by path, or a Parquet recording, optionally `path@2026-04-11`."""
     if (TAPES / name_or_path / "tape.json").exists():
         return _read_folder(TAPES / name_or_path)
     path_text, _, day = name_or_path.partition("@")
