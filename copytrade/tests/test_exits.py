@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.apps import apps
 
 from copytrade.domain.decide import BookView
 from copytrade.models import CopyRule, LeaderBook
@@ -92,7 +93,7 @@ def test_a_finished_exit_is_looked_at_once_more_and_a_sale_that_failed_is_owed_a
     retry(token, due_at())
     sale.filled_shares = sale.filled_usdc = 0
     sale.save()
-    bought = trading.Position.objects.get()
+    bought = apps.get_model("trading.Position").objects.get()
     bought.shares = bought.sellable_shares = orders_of(rule)[0].shares
     bought.save()
     assert retry(token, due_at()) == 1
