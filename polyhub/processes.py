@@ -1,0 +1,162 @@
+"""Which processes make up PolyHub on one machine, and the record of the ones that run now."""
+
+import fcntl
+import json
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+# Stopped first to last: engines drain while the signer and the venue still answer.
+LAST_TO_STOP = frozenset({"signer", "sandbox"})
+
+
+class AlreadyRunning(RuntimeError):
+    """Another `hub up` holds this checkout."""
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        super().__init__(f"PolyHub already runs here (process {state.get('pid', '?')}): {state.get('address', '')}")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process of design: a name for its log lines, the command, and what its environment adds to ours."""
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def programs(*, host: str, port: int, sandbox_url: str | None) -> list[Program]:
+    """The processes of one machine. `sandbox_url` is None when the venue is the real one."""
+    python, manage = sys.executable, "manage.py"
+    web = ("-m", "daphne", "-v", "0", "--bind", host, "--port", str(port), "polyhub.asgi:application")
+    found = [
+        Program("web", (python, *web)),
+        Program("jobs", (python, manage, "qcluster")),
+        # The name goes through the environment: given as --name it arrives after django-q2 has read its settings.
+        Program("engines", (python, manage, "qcluster"), {"Q_CLUSTER_NAME": "engines"}),
+        Program("signer", (python, manage, "run_signer")),
+    ]
+    if sandbox_url is not None:
+        sandbox_port = urlsplit(sandbox_url).port or 80
+        found.append(Program("sandbox", (python, manage, "run_sandbox", "--port", str(sandbox_port), "--tape", "demo")))
+    return found
+
+
+def procfile(found: Sequence[Program]) -> str:
+    """The same processes for honcho, foreman or a reader."""
+    return "".join(f"{program.name}: {shell_line(program)}\n" for program in found)
+
+
+def shell_line(program: Program) -> str:
+    """A command for `sh -c` that becomes the program itself, so that signals reach it and not a shell."""
+    env = [f"{name}={value}" for name, value in program.env.items()]
+    return "exec " + shlex.join((["env", *env] if env else []) + list(program.command))
+
+
+def port_is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+class Running:
+    """The record of the processes that run now (var/run/up.json), kept while the lock beside it is held."""
+
+    def __init__(self, var_dir: Path) -> None:
+        self._folder = var_dir / "run"
+        self._state = self._folder / "up.json"
+
+    @contextmanager
+    def claim(self, *, address: str) -> Iterator[None]:
+        """Be the one `hub up` of this checkout, or raise AlreadyRunning. The lock ends with us, even killed."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "up.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise AlreadyRunning(self.read()) from None
+            self._end_leftovers()
+            self._write({"pid": os.getpid(), "address": address, "processes": {}})
+            try:
+                yield
+            finally:
+                self._state.unlink(missing_ok=True)
+
+    def is_claimed(self) -> bool:
+        """True while a `hub up` is alive."""
+        try:
+            with (self._folder / "up.lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def read(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = json.loads(self._state.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return state
+
+    def record(self, name: str, pid: int) -> None:
+        """Note a started process with its start time, which tells it from a later one with the same number."""
+        state = self.read()
+        started = psutil.Process(pid).create_time() if psutil.pid_exists(pid) else 0.0
+        state.setdefault("processes", {})[name] = {"pid": pid, "started": started}
+        self._write(state)
+
+    def alive(self) -> dict[str, int]:
+        """Name and pid of the recorded processes that still run."""
+        found = self.read().get("processes", {})
+        return {name: row["pid"] for name, row in found.items() if _is_same(row["pid"], row["started"])}
+
+    def _write(self, state: Mapping[str, Any]) -> None:
+        fresh = self._state.with_suffix(".new")
+        fresh.write_text(json.dumps(state))
+        fresh.replace(self._state)
+
+    def _end_leftovers(self) -> None:
+        # A `hub up` killed with -9 leaves its children; each leads a session of its own.
+        for pid in self.alive().values():
+            end_session(pid)
+
+
+def end_session(pid: int) -> None:
+    """Kill what is left of a process that led its own session, children included."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def is_alive(pid: int) -> bool:
+    """False for a process that is gone, or ended and not yet collected by its parent."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _is_same(pid: int, started: float) -> bool:
+    try:
+        return is_alive(pid) and abs(psutil.Process(pid).create_time() - started) < 1
+    except psutil.Error:
+        return False
