@@ -1,7 +1,9 @@
 import logging
 import secrets
+import sys
 
 from polyhub import logs
+from polyhub.lib import masking
 
 
 def render(message: str, *args: object) -> str:
@@ -25,3 +27,18 @@ def test_ordinary_lines_pass_unchanged() -> None:
 def test_libraries_that_print_headers_stay_above_debug() -> None:
     for name in ("hpack", "httpx", "h2", "websockets", "aiohttp"):
         assert logs.LOGGING["loggers"][name]["level"] == "WARNING"
+
+
+def test_a_key_in_an_exceptions_own_words_is_masked_with_its_traceback() -> None:
+    key = secrets.token_hex(32)
+    formatter = masking.MaskingFormatter("%(message)s")
+    try:
+        raise ValueError(f"cannot open {key}")
+    except ValueError:
+        record = logging.LogRecord("t", logging.ERROR, "f", 1, "Failed", (), sys.exc_info())
+    assert "cannot open" in formatter.format(record)
+    assert key not in formatter.format(record)
+
+
+def test_the_formatter_of_every_line_is_the_masking_one() -> None:
+    assert logs.LOGGING["formatters"]["line"]["()"] == "polyhub.lib.masking.MaskingFormatter"
