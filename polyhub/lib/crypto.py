@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -80,6 +81,15 @@ def key_pair_of(private: bytes) -> KeyPair:
 
 def key_id_of(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()[:KEY_ID_LENGTH]
+
+
+def read_public_key(path: Path) -> bytes | None:
+    """The key to seal to, None when there is no usable one yet. Read each time: a rotation replaces it."""
+    try:
+        public = bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError):
+        return None
+    return public if len(public) == _PUBLIC else None
 
 
 def seal(secret: bytes, *, recipient: bytes, place: Place) -> bytes:
