@@ -1,7 +1,6 @@
 """Users, their trading accounts, sealed keys and API tokens."""
 
 import uuid
-from enum import StrEnum
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
@@ -9,7 +8,10 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from knox.models import AbstractAuthToken
 
+from accounts.domain.statuses import AccountMode, AccountStatus
 from polyhub.lib.choices import choices_of, one_of
+
+__all__ = ["AccountMode", "AccountStatus", "ApiToken", "SigningPolicy", "TradingAccount", "TradingKey", "User"]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -27,7 +29,7 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox is untyped
     username = None  # type: ignore[assignment]
     email = models.EmailField(unique=True)
 
@@ -38,19 +40,6 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.email
-
-
-class AccountMode(StrEnum):
-    PAPER = "paper"
-    LIVE = "live"
-
-
-class AccountStatus(StrEnum):
-    """ACTIVE trades; PAUSED opens nothing new but exits go on; STOPPED is closed by the user."""
-
-    ACTIVE = "ACTIVE"
-    PAUSED = "PAUSED"
-    STOPPED = "STOPPED"
 
 
 class TradingAccount(models.Model):
@@ -134,8 +123,10 @@ class SigningPolicy(models.Model):
         return f"policy of {self.account_id}"
 
 
-class ApiToken(AbstractAuthToken):
+class ApiToken(AbstractAuthToken):  # type: ignore[misc]
     """A hashed, scoped, expiring token of one user."""
+
+    objects: ClassVar[models.Manager["ApiToken"]] = models.Manager()
 
     id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=60)

@@ -1,4 +1,4 @@
-"""Deny by default: a view must name the scopes it needs."""
+"""Deny by default: a view must name the scope of each method it answers."""
 
 from typing import Any
 
@@ -7,12 +7,20 @@ from rest_framework.request import Request
 
 from accounts.models import ApiToken
 
+# A person at a browser, never a token: keys, limits and the tokens themselves.
+SESSION_ONLY = "session"
+
 
 class HasScope(BasePermission):
-    """Allows what `view.required_scopes[method]` names; a signed-in person has every scope."""
+    """Allows what `view.required_scopes[method]` names; a person has every scope, a token those it was given."""
+
+    message = "This token does not have the scope that is needed here."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        scope = getattr(view, "required_scopes", {}).get(request.method)
-        if scope is None or not request.user.is_authenticated:
+        method = "GET" if request.method in {"HEAD", "OPTIONS"} else request.method
+        scope = getattr(view, "required_scopes", {}).get(method)
+        if scope is None or not request.user or not request.user.is_authenticated:
             return False
-        return not isinstance(request.auth, ApiToken) or scope in request.auth.scopes
+        if request.auth is None:
+            return True
+        return isinstance(request.auth, ApiToken) and scope != SESSION_ONLY and scope in request.auth.scopes

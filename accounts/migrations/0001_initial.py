@@ -10,128 +10,228 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('first_name', models.CharField(blank=True, max_length=150, verbose_name='first name')),
-                ('last_name', models.CharField(blank=True, max_length=150, verbose_name='last name')),
-                ('is_staff', models.BooleanField(default=False, help_text='Designates whether the user can log into this admin site.', verbose_name='staff status')),
-                ('is_active', models.BooleanField(default=True, help_text='Designates whether this user should be treated as active. Unselect this instead of deleting accounts.', verbose_name='active')),
-                ('date_joined', models.DateTimeField(default=django.utils.timezone.now, verbose_name='date joined')),
-                ('email', models.EmailField(max_length=254, unique=True)),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                ("first_name", models.CharField(blank=True, max_length=150, verbose_name="first name")),
+                ("last_name", models.CharField(blank=True, max_length=150, verbose_name="last name")),
+                (
+                    "is_staff",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates whether the user can log into this admin site.",
+                        verbose_name="staff status",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Designates whether this user should be treated as active. Unselect this instead of deleting accounts.",
+                        verbose_name="active",
+                    ),
+                ),
+                ("date_joined", models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined")),
+                ("email", models.EmailField(max_length=254, unique=True)),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'user',
-                'verbose_name_plural': 'users',
-                'abstract': False,
+                "verbose_name": "user",
+                "verbose_name_plural": "users",
+                "abstract": False,
             },
             managers=[
-                ('objects', accounts.models.UserManager()),
+                ("objects", accounts.models.UserManager()),
             ],
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('digest', models.CharField(max_length=128, primary_key=True, serialize=False)),
-                ('token_key', models.CharField(db_index=True, max_length=25)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('expiry', models.DateTimeField(blank=True, null=True)),
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('name', models.CharField(max_length=60)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=32), default=list, size=None)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='auth_token_set', to=settings.AUTH_USER_MODEL)),
+                ("digest", models.CharField(max_length=128, primary_key=True, serialize=False)),
+                ("token_key", models.CharField(db_index=True, max_length=25)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("expiry", models.DateTimeField(blank=True, null=True)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("name", models.CharField(max_length=60)),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=32), default=list, size=None
+                    ),
+                ),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="auth_token_set",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='TradingAccount',
+            name="TradingAccount",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=60)),
-                ('mode', models.CharField(choices=[('paper', 'Paper'), ('live', 'Live')], max_length=8)),
-                ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('PAUSED', 'Paused'), ('STOPPED', 'Stopped')], default=accounts.models.AccountStatus['ACTIVE'], max_length=8)),
-                ('status_reason', models.CharField(blank=True, default='', max_length=200)),
-                ('is_primary', models.BooleanField(default=False)),
-                ('paper_start_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('shard_key', models.PositiveIntegerField(default=0)),
-                ('signature_type', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('signer_address', models.CharField(blank=True, default='', max_length=42)),
-                ('trading_address', models.CharField(blank=True, default='', max_length=42)),
-                ('connection', models.JSONField(blank=True, default=dict)),
-                ('created_at', models.DateTimeField()),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trading_accounts', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=60)),
+                ("mode", models.CharField(choices=[("paper", "Paper"), ("live", "Live")], max_length=8)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("ACTIVE", "Active"), ("PAUSED", "Paused"), ("STOPPED", "Stopped")],
+                        default=accounts.models.AccountStatus["ACTIVE"],
+                        max_length=8,
+                    ),
+                ),
+                ("status_reason", models.CharField(blank=True, default="", max_length=200)),
+                ("is_primary", models.BooleanField(default=False)),
+                ("paper_start_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("shard_key", models.PositiveIntegerField(default=0)),
+                ("signature_type", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("signer_address", models.CharField(blank=True, default="", max_length=42)),
+                ("trading_address", models.CharField(blank=True, default="", max_length=42)),
+                ("connection", models.JSONField(blank=True, default=dict)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="trading_accounts",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SigningPolicy',
+            name="SigningPolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('max_order_usdc', models.DecimalField(decimal_places=6, default=500, max_digits=20)),
-                ('max_day_usdc', models.DecimalField(decimal_places=6, default=5000, max_digits=20)),
-                ('min_price', models.DecimalField(decimal_places=4, default='0.0100', max_digits=6)),
-                ('max_price', models.DecimalField(decimal_places=4, default='0.9900', max_digits=6)),
-                ('updated_at', models.DateTimeField()),
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='signing_policy', to='accounts.tradingaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("max_order_usdc", models.DecimalField(decimal_places=6, default=500, max_digits=20)),
+                ("max_day_usdc", models.DecimalField(decimal_places=6, default=5000, max_digits=20)),
+                ("min_price", models.DecimalField(decimal_places=4, default="0.0100", max_digits=6)),
+                ("max_price", models.DecimalField(decimal_places=4, default="0.9900", max_digits=6)),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="signing_policy",
+                        to="accounts.tradingaccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='TradingKey',
+            name="TradingKey",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('key_id', models.CharField(max_length=16)),
-                ('sealed', models.BinaryField()),
-                ('address', models.CharField(max_length=42)),
-                ('created_at', models.DateTimeField()),
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='key', to='accounts.tradingaccount')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("key_id", models.CharField(max_length=16)),
+                ("sealed", models.BinaryField()),
+                ("address", models.CharField(max_length=42)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="key", to="accounts.tradingaccount"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='tradingaccount',
-            constraint=models.CheckConstraint(condition=models.Q(('mode__in', ['paper', 'live'])), name='account_mode_known'),
+            model_name="tradingaccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("mode__in", ["paper", "live"])), name="account_mode_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tradingaccount',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['ACTIVE', 'PAUSED', 'STOPPED'])), name='account_status_known'),
+            model_name="tradingaccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["ACTIVE", "PAUSED", "STOPPED"])), name="account_status_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tradingaccount',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_primary', True)), fields=('user', 'mode'), name='account_one_primary_per_mode'),
+            model_name="tradingaccount",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_primary", True)), fields=("user", "mode"), name="account_one_primary_per_mode"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tradingaccount',
-            constraint=models.UniqueConstraint(fields=('user', 'name'), name='account_name_once_per_user'),
+            model_name="tradingaccount",
+            constraint=models.UniqueConstraint(fields=("user", "name"), name="account_name_once_per_user"),
         ),
         migrations.AddConstraint(
-            model_name='tradingaccount',
-            constraint=models.CheckConstraint(condition=models.Q(('signature_type__isnull', True), ('signature_type__in', [0, 1, 2, 3]), _connector='OR'), name='account_signature_type_known'),
+            model_name="tradingaccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("signature_type__isnull", True), ("signature_type__in", [0, 1, 2, 3]), _connector="OR"
+                ),
+                name="account_signature_type_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tradingaccount',
-            constraint=models.UniqueConstraint(condition=models.Q(('trading_address', ''), _negated=True), fields=('trading_address',), name='account_trading_address_once'),
+            model_name="tradingaccount",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("trading_address", ""), _negated=True),
+                fields=("trading_address",),
+                name="account_trading_address_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='signingpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(('max_order_usdc__gt', 0), ('max_day_usdc__gt', 0)), name='policy_limits_positive'),
+            model_name="signingpolicy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_order_usdc__gt", 0), ("max_day_usdc__gt", 0)), name="policy_limits_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='signingpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(('max_price__lt', 1), ('min_price__gt', 0), ('min_price__lte', models.F('max_price'))), name='policy_price_collar'),
+            model_name="signingpolicy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("max_price__lt", 1), ("min_price__gt", 0), ("min_price__lte", models.F("max_price"))
+                ),
+                name="policy_price_collar",
+            ),
         ),
     ]
