@@ -167,5 +167,5 @@ def recorded_trades(*, wallet_ids: Sequence[int]) -> Iterator[tuple[int, figures
             "wallet_id", "token__token_id", "token__market__condition_id", "side", "price", "shares", "traded_at"
         )
     )
-    for wallet_id, *columns in rows.iterator(chunk_size=5000):
-        yield wallet_id, figures.Trade(*columns)
+    for wallet_id, token_id, condition_id, side, price, shares, traded_at in rows.iterator(chunk_size=5000):
+        yield wallet_id, figures.Trade(token_id, condition_id, side, price, shares, traded_at)

@@ -10,8 +10,10 @@ import polars as pl
 import pytest
 
 from markets.venue.sandbox import assumptions, build_tape, ctf, recordings, tape
+from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.events import BookEvent, LeaderTradeEvent, Tape
 from markets.venue.sandbox.recordings import RecordedTrade
+from markets.venue.sandbox.replay import Replay
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,17 @@ def test_the_demo_offers_an_entry_within_each_minute_and_exits_within_the_first(
 
 def is_middling(price: Decimal) -> bool:
     return Decimal("0.05") <= price <= Decimal("0.95")
+
+
+@pytest.mark.parametrize("name", tape.names())
+def test_the_sandbox_plays_two_laps_without_leaving_anything_out(name: str) -> None:
+    played = tape.load(name)
+    sandbox = Sandbox(now_ms=lambda: 1_800_000_000_000, seed=1)
+    sandbox.load_markets(played.markets)
+    replayed = Replay(sandbox)
+    for event in tape.replay(played, salt="test", laps=2):
+        replayed.apply(event)
+    sandbox.exchange.check()
 
 
 def test_recorded_books_never_cross() -> None:

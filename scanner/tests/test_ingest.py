@@ -9,6 +9,7 @@ import pytest
 from markets.models import Market, Token
 from markets.venue.sandbox import tape as tapes
 from markets.venue.sandbox.events import LeaderTradeEvent, Tape
+from markets.venue.sandbox.recordings import RecordedTrade
 from scanner import selectors
 from scanner.domain import figures
 from scanner.models import Wallet, WalletTrade
@@ -56,7 +57,7 @@ def test_what_the_venue_says_of_a_market_outlives_the_recording(ingested: Tape) 
 
 
 def test_a_wallet_bears_a_masked_name_and_its_true_times(ingested: Tape) -> None:
-    first = min(event.recorded_ms for event in ingested.events if isinstance(event, tapes.RecordedTrade))
+    first = min(event.recorded_ms for event in ingested.events if isinstance(event, RecordedTrade))
     sample = selectors.sample()
     assert sample.first_trade_at is not None
     assert sample.first_trade_at.timestamp() * 1000 == first
