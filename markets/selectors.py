@@ -38,6 +38,12 @@ def undescribed_tokens(*, limit: int = 100) -> list[str]:
     return list(dict.fromkeys(rows.values_list("token_id", flat=True)[:limit]))
 
 
+def unknown_tokens(*, token_ids: Sequence[str]) -> list[str]:
+    """Those of these tokens that the catalogue does not have."""
+    known = set(Token.objects.filter(token_id__in=token_ids).values_list("token_id", flat=True))
+    return sorted(set(token_ids) - known)
+
+
 def followed_tokens() -> list[str]:
     """Tokens that watched wallets hold."""
     rows = Token.objects.filter(

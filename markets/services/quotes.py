@@ -16,6 +16,10 @@ class TopOfBook:
     last_price: Decimal | None
     venue_at: datetime | None
 
+    @property
+    def prices(self) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+        return (self.best_bid, self.best_ask, self.last_price)
+
 
 def store(*, tops: Sequence[TopOfBook], now: datetime) -> int:
     """Write quotes of known tokens in one statement; a missing last price keeps the older one."""

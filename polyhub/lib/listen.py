@@ -54,5 +54,5 @@ async def _connect() -> psycopg.AsyncConnection[tuple[object, ...]]:
     wanted = {key: value for key, value in params.items() if key not in {"cursor_factory", "context"}}
     return await asyncio.wait_for(
         psycopg.AsyncConnection.connect(**wanted, autocommit=True),
-        CONNECT_TIMEOUT_S,  # type: ignore[arg-type]
+        CONNECT_TIMEOUT_S,
     )

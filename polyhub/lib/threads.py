@@ -30,5 +30,10 @@ class DatabaseThread:
             raise
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._pool, connection.close)
+        await asyncio.get_running_loop().run_in_executor(self._pool, _close_own)
         self._pool.shutdown(wait=True)
+
+
+def _close_own() -> None:
+    # Looked up on the thread itself: each thread has its own connection behind this name.
+    connection.close()

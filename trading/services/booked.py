@@ -73,6 +73,18 @@ def by_ref(*, source: str, refs: Sequence[str]) -> dict[tuple[str, int], Booked]
     return _read(_SUMS + _OF_REFS, {"refs": list(refs), "source": source, "open": _UNFINISHED})
 
 
+def tokens_in_play() -> list[str]:
+    """Token ids that accounts hold or have unfinished orders in: they need quotes."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT t.token_id FROM markets_token t
+               WHERE t.id IN (SELECT token_id FROM trading_position WHERE shares > 0)
+                  OR t.id IN (SELECT token_id FROM trading_order WHERE status = ANY(%s)) ORDER BY t.token_id""",
+            [_UNFINISHED],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
 def _read(statement: str, values: Mapping[str, Any]) -> dict[tuple[str, int], Booked]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

@@ -1,0 +1,293 @@
+"""The feed: watched wallets' trades from the activity socket, gaps closed by the Data API, quotes for pages.
+
+Every loop guards itself: an outage of the venue or of the database stops nothing, and what was received meanwhile
+waits in a bounded queue. Nothing here decides or trades.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+
+from markets import selectors
+from markets.domain.catalogue import MarketFacts
+from markets.services import catalogue, leader_trades, quotes, watch
+from markets.services.leader_trades import Recorded
+from markets.services.quotes import TopOfBook
+from markets.venue.ports import ActivityEvent, FeedStatus, LeaderTradeSeen
+from polyhub.lib import clock
+from polyhub.lib.clock import Clock
+from polyhub.lib.listen import listen
+from polyhub.lib.threads import DatabaseThread
+
+logger = logging.getLogger(__name__)
+
+WATCH_EVERY_S = 5.0
+RECONCILE_EVERY = timedelta(seconds=20)
+# The Data API answers some seconds late: each look reaches back behind the last one.
+RECONCILE_OVERLAP = timedelta(seconds=90)
+POSITIONS_EVERY = timedelta(minutes=5)
+CATALOGUE_EVERY_S = 60.0
+QUOTES_EVERY_S = 1.0
+# A quote that did not change is written again after this, so that its age stays honest.
+QUOTE_REFRESH = timedelta(seconds=10)
+RETRY_S = 0.5
+CALL_TIMEOUT_S = 15.0
+DRAIN_S = 5.0
+QUEUE_SIZE = 20_000
+BATCH = 500
+MARKETS_PER_CALL = 50
+WALLETS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSources:
+    """Where the feed looks. `positions` gives shares and the time of the last event they contain, by token id."""
+
+    activity: Callable[[], AsyncIterator[ActivityEvent]]
+    trades: Callable[[str, datetime], Awaitable[Sequence[LeaderTradeSeen]]]
+    positions: Callable[[str], Awaitable[Mapping[str, tuple[Decimal, datetime]]]]
+    markets: Callable[[Sequence[str]], Awaitable[Sequence[MarketFacts]]]
+    need_books: Callable[[Sequence[str]], None]
+    top_of_book: Callable[[str], TopOfBook | None]
+    # Tokens that accounts hold or have orders in; read on a database thread.
+    tokens_in_play: Callable[[], Sequence[str]]
+
+
+class FeedService:
+    """One instance per lease. `run` returns once `stop` is set and what was received is recorded."""
+
+    def __init__(self, *, sources: FeedSources, clock: Clock) -> None:
+        self._sources, self._clock = sources, clock
+        self._queue: asyncio.Queue[LeaderTradeSeen] = asyncio.Queue(QUEUE_SIZE)
+        self._watched: dict[str, datetime | None] = {}
+        self._undescribed: set[str] = set()
+        self._describe_now = asyncio.Event()
+        self._positions_at: dict[str, datetime] = {}
+        self._stored: dict[str, tuple[TopOfBook, datetime]] = {}
+        # The hot path has a connection of its own.
+        self._hot, self._slow = DatabaseThread("feed-hot"), DatabaseThread("feed-slow")
+        self._connected = False
+        self._last_event_at: datetime | None = None
+        self._counts = {"seen": 0, "recorded": 0, "unreadable": 0, "late_found": 0}
+        self._lag_ms: int | None = None
+
+    async def run(self, *, stop: asyncio.Event) -> None:
+        steps = {
+            "read": self._read,
+            "watch": self._follow_watch_list,
+            "watch-poll": self._poll_watch_list,
+            "reconcile": self._reconcile,
+            "describe": self._describe,
+            "catalogue": self._refresh_catalogue,
+            "quotes": self._quote,
+        }
+        recorder = asyncio.create_task(self._forever("record", self._record), name="feed-record")
+        tasks = [asyncio.create_task(self._forever(name, step), name=f"feed-{name}") for name, step in steps.items()]
+        try:
+            await stop.wait()
+        finally:
+            await _cancel(tasks)
+            await self._drain()
+            await _cancel([recorder])
+            await self._hot.close()
+            await self._slow.close()
+
+    def detail(self) -> dict[str, Any]:
+        """The state shown to people; `lag_ms` is the newest watched trade's venue second to its arrival."""
+        return {
+            "connected": self._connected,
+            "last_event_at": self._last_event_at.isoformat() if self._last_event_at else None,
+            "lag_ms": self._lag_ms,
+            "watched": len(self._watched),
+            "waiting": self._queue.qsize(),
+            **self._counts,
+        }
+
+    async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except (OperationalError, InterfaceError, TimeoutError) as error:
+                logger.warning("Feed step interrupted", extra={"step": name, "reason": str(error)[:200]})
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                logger.exception("Feed step failed", extra={"step": name})
+                await asyncio.sleep(RETRY_S)
+
+    # -- hot path: socket frame to committed row -----------------------------------------------------------------
+
+    async def _read(self) -> None:
+        async for event in self._sources.activity():
+            if isinstance(event, FeedStatus):
+                self._connected = event.connected
+                continue
+            self._connected = True
+            self._last_event_at = clock.from_ms(event.received_ms)
+            self._counts["seen"] += 1
+            if event.wallet.lower() in self._watched:
+                self._lag_ms = event.received_ms - event.traded_s * 1000
+                await self._queue.put(event)
+        self._connected = False
+        await asyncio.sleep(RETRY_S)
+
+    async def _record(self) -> None:
+        batch = [await self._queue.get()]
+        while len(batch) < BATCH and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        try:
+            await self._store(batch)
+        finally:
+            for _ in batch:
+                self._queue.task_done()
+
+    async def _store(self, batch: Sequence[LeaderTradeSeen]) -> None:
+        """Record a batch, however long the database is away. A trade the database refuses is set aside, alone."""
+        while True:
+            try:
+                self._note(await self._hot.run(leader_trades.record, seen=batch, now=self._clock.now()))
+                return
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("Trades wait for the database", extra={"reason": str(error)[:200], "trades": len(batch)})
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                if len(batch) == 1:
+                    logger.exception("Trade set aside", extra={"transaction": batch[0].transaction_hash})
+                    self._counts["unreadable"] += 1
+                    return
+                break
+        for trade in batch:
+            await self._store([trade])
+
+    def _note(self, recorded: Recorded) -> None:
+        self._counts["recorded"] += len(recorded.new_ids)
+        self._counts["unreadable"] += recorded.unreadable
+        if recorded.undescribed_tokens:
+            self._undescribed.update(recorded.undescribed_tokens)
+            self._describe_now.set()
+
+    async def _drain(self) -> None:
+        try:
+            await asyncio.wait_for(self._queue.join(), DRAIN_S)
+        except TimeoutError:
+            logger.warning("Trades left for reconciliation", extra={"trades": self._queue.qsize()})
+
+    # -- whom to watch -------------------------------------------------------------------------------------------
+
+    async def _follow_watch_list(self) -> None:
+        async for _ in listen(["watch"]):
+            await self._load_watch_list()
+
+    async def _poll_watch_list(self) -> None:
+        await self._load_watch_list()
+        await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _load_watch_list(self) -> None:
+        self._watched = await self._slow.run(selectors.watched_wallets)
+
+    # -- gaps ----------------------------------------------------------------------------------------------------
+
+    async def _reconcile(self) -> None:
+        now = self._clock.now()
+        due = sorted(
+            (address for address, at in self._watched.items() if at is None or now - at >= RECONCILE_EVERY),
+            key=lambda address: (self._watched[address] is not None, self._watched[address] or now, address),
+        )
+        await asyncio.gather(*(self._reconcile_guarded(address) for address in due[:WALLETS_AT_ONCE]))
+        await asyncio.sleep(0 if len(due) > WALLETS_AT_ONCE else RETRY_S)
+
+    async def _reconcile_guarded(self, address: str) -> None:
+        """One wallet's failure is its own; the others go first before it is tried again."""
+        try:
+            await self._reconcile_wallet(address)
+        except Exception:
+            logger.exception("Wallet not reconciled", extra={"wallet": address})
+            self._watched[address] = self._clock.now()
+
+    async def _reconcile_wallet(self, address: str) -> None:
+        started = self._clock.now()
+        after = (self._watched.get(address) or started) - RECONCILE_OVERLAP
+        if started - self._positions_at.get(address, started - POSITIONS_EVERY) >= POSITIONS_EVERY:
+            await self._snapshot(address)
+            self._positions_at[address] = started
+        trades = await asyncio.wait_for(self._sources.trades(address, after), CALL_TIMEOUT_S)
+        if trades:
+            recorded = await self._slow.run(leader_trades.record, seen=trades, now=self._clock.now())
+            self._counts["late_found"] += len(recorded.new_ids)
+            self._note(recorded)
+        await self._slow.run(watch.mark_reconciled, address=address, now=started)
+        self._watched[address] = started
+
+    async def _snapshot(self, address: str) -> None:
+        held = await asyncio.wait_for(self._sources.positions(address), CALL_TIMEOUT_S)
+        unknown = await self._slow.run(selectors.unknown_tokens, token_ids=list(held))
+        for token_ids in _chunks(unknown, MARKETS_PER_CALL):
+            await self._look_up(token_ids)
+        await self._slow.run(watch.store_positions, wallet=address, shares=held)
+
+    # -- the catalogue -------------------------------------------------------------------------------------------
+
+    async def _describe(self) -> None:
+        if not self._undescribed:
+            self._undescribed.update(await self._slow.run(selectors.undescribed_tokens))
+        wanted = sorted(self._undescribed)[:MARKETS_PER_CALL]
+        self._describe_now.clear()
+        if wanted:
+            self._undescribed.difference_update(wanted)
+            await self._look_up(wanted)
+        if not self._undescribed:
+            try:
+                await asyncio.wait_for(self._describe_now.wait(), WATCH_EVERY_S)
+            except TimeoutError:
+                return
+
+    async def _refresh_catalogue(self) -> None:
+        """Markets close and change their tick: those in play are read again each minute."""
+        for token_ids in _chunks(await self._tokens_in_need(), MARKETS_PER_CALL):
+            await self._look_up(token_ids)
+        await asyncio.sleep(CATALOGUE_EVERY_S)
+
+    async def _look_up(self, token_ids: Sequence[str]) -> None:
+        facts = await asyncio.wait_for(self._sources.markets(token_ids), CALL_TIMEOUT_S)
+        await self._slow.run(catalogue.upsert_markets, markets=facts, now=self._clock.now())
+
+    # -- quotes --------------------------------------------------------------------------------------------------
+
+    async def _quote(self) -> None:
+        wanted = await self._tokens_in_need()
+        self._sources.need_books(wanted)
+        for _ in range(int(WATCH_EVERY_S / QUOTES_EVERY_S)):
+            await self._store_quotes(wanted)
+            await asyncio.sleep(QUOTES_EVERY_S)
+
+    async def _store_quotes(self, token_ids: Sequence[str]) -> None:
+        now = self._clock.now()
+        tops = [top for token_id in token_ids if (top := self._sources.top_of_book(token_id)) is not None]
+        news = [top for top in tops if self._is_news(top, now=now)]
+        if news:
+            await self._slow.run(quotes.store, tops=news, now=now)
+            self._stored.update({top.token_id: (top, now) for top in news})
+
+    def _is_news(self, top: TopOfBook, *, now: datetime) -> bool:
+        was = self._stored.get(top.token_id)
+        return was is None or now - was[1] >= QUOTE_REFRESH or was[0].prices != top.prices
+
+    async def _tokens_in_need(self) -> list[str]:
+        return await self._slow.run(
+            lambda: sorted({*selectors.followed_tokens(), *self._sources.tokens_in_play()}),
+        )
+
+
+def _chunks(items: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
