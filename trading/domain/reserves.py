@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from markets.venue.ports import OrderType, Side
+from markets.venue.ports import OrderType
 from polyhub.lib import money
 
 IMMEDIATE = frozenset({OrderType.FOK, OrderType.FAK})
@@ -28,9 +28,7 @@ def remaining(*, reserved_at_first: Decimal, share_done: Decimal) -> Decimal:
 
 
 def share_done(
-    *, side: Side, cost_usdc: Decimal, shares: Decimal, filled_usdc: Decimal, filled_shares: Decimal
+    *, by_budget: bool, budget_usdc: Decimal, shares: Decimal, filled_usdc: Decimal, filled_shares: Decimal
 ) -> Decimal:
-    """How much of an order is done, 0..1: by pUSD for a BUY (it may get more shares), by shares for a SELL."""
-    if side is Side.BUY:
-        return min(Decimal(1), max(filled_usdc / cost_usdc, filled_shares / shares))
-    return min(Decimal(1), filled_shares / shares)
+    """How much of a BUY is done, 0..1: of its budget when it is a market order, of its shares otherwise."""
+    return min(Decimal(1), filled_usdc / budget_usdc if by_budget else filled_shares / shares)

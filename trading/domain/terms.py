@@ -1,54 +1,42 @@
 """The exact integers an order signs. They are fixed once, when the intent is stored."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from markets.venue import amounts
 from markets.venue.ports import OrderType, Side
 from polyhub.lib import money
-from trading.domain.reserves import IMMEDIATE
 
 # The venue accepts a JSON integer up to 2^53.
 _SALT_MASK = (1 << 53) - 1
-_CENT_UNITS = 10_000
-_TAKER_STEP = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Amounts:
-    """BUY: `maker_units` is pUSD spent at most, `taker_units` the shares. SELL: the reverse."""
+def signed_amounts(
+    *, side: Side, order_type: OrderType, price: Decimal, shares: Decimal, tick: Decimal
+) -> amounts.Amounts:
+    """Maker and taker units of an order asked for in shares; raises amounts.BadAmounts with its code."""
+    try:
+        price_units, tick_units = money.price_to_units(price), money.price_to_units(tick)
+    except money.NotExact as error:
+        raise amounts.BadAmounts(str(error), code="PRICE_OFF_TICK") from None
+    return amounts.order_amounts(
+        side=side,
+        order_type=order_type,
+        price_units=price_units,
+        share_units=money.floor_units(shares),
+        tick_units=tick_units,
+    )
 
-    maker_units: int
-    taker_units: int
 
-    def shares(self, side: Side) -> Decimal:
-        return money.from_units(self.taker_units if side is Side.BUY else self.maker_units)
-
-    def cost_usdc(self, side: Side) -> Decimal:
-        return money.from_units(self.maker_units if side is Side.BUY else self.taker_units)
+def shares_of(pair: amounts.Amounts, side: Side) -> Decimal:
+    return money.from_units(pair.taker_units if side is Side.BUY else pair.maker_units)
 
 
-def amounts(*, side: Side, order_type: OrderType, price: Decimal, shares: Decimal) -> Amounts:
-    """Whole cents of shares at a price on the grid. A market BUY spends whole cents and asks for 4 decimals of shares.
-
-    Sizes only ever round down, so the order never costs more than was asked for.
-    """
-    price_units = money.price_to_units(price)
-    share_units = money.floor_units(shares) // _CENT_UNITS * _CENT_UNITS
-    usdc_units = price_units * share_units // money.PRICE_UNITS
-    if side is Side.SELL:
-        return Amounts(share_units, usdc_units)
-    if order_type not in IMMEDIATE:
-        return Amounts(usdc_units, share_units)
-    spend = usdc_units // _CENT_UNITS * _CENT_UNITS
-    return Amounts(spend, spend * money.PRICE_UNITS // price_units // _TAKER_STEP * _TAKER_STEP)
+def cost_of(pair: amounts.Amounts, side: Side) -> Decimal:
+    """pUSD spent at most by a BUY, received at least by a SELL."""
+    return money.from_units(pair.maker_units if side is Side.BUY else pair.taker_units)
 
 
 def salt(client_order_id: UUID) -> int:
     """Derived, not drawn: the same intent always signs the same bytes."""
     return client_order_id.int & _SALT_MASK
-
-
-def on_grid(price: Decimal, tick: Decimal) -> bool:
-    """Within [tick, 1 - tick] and a whole number of ticks."""
-    return tick <= price <= 1 - tick and price % tick == 0

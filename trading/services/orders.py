@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from accounts.models import TradingAccount
+from markets.venue import amounts
 from markets.venue.ports import OrderType, Side
 from polyhub.lib import clock, push
 from polyhub.lib.errors import AppError
@@ -22,6 +23,7 @@ from trading.services import admission, changes
 
 # A marketable BUY must be worth a dollar at the venue.
 MARKETABLE_MIN_USDC = Decimal(1)
+_UNSIGNABLE = {"PRICE_OFF_TICK": gate.DenyCode.PRICE_OFF_TICK, "TICK_UNKNOWN": gate.DenyCode.PRICE_OFF_TICK}
 
 
 class NotCancelable(AppError):
@@ -169,26 +171,29 @@ def _check(
     token = tokens.get((request.account_id, request.token_id))
     if token is None:
         return _Checked(request, None, gate.denied(gate.DenyCode.TOKEN_UNKNOWN), account.user_id)
-    if not terms.on_grid(request.price, token.tick):
-        refusal = gate.denied(gate.DenyCode.PRICE_OFF_TICK, price=request.price, tick=token.tick)
+    try:
+        pair = terms.signed_amounts(
+            side=request.side,
+            order_type=request.order_type,
+            price=request.price,
+            shares=request.shares,
+            tick=token.tick,
+        )
+    except amounts.BadAmounts as error:
+        refusal = gate.denied(_UNSIGNABLE.get(error.code, gate.DenyCode.SIZE_INVALID), price=request.price)
         return _Checked(request, None, refusal, account.user_id)
-    amounts = terms.amounts(
-        side=request.side, order_type=request.order_type, price=request.price, shares=request.shares
-    )
-    if amounts.maker_units <= 0 or amounts.taker_units <= 0:
-        return _Checked(request, None, gate.denied(gate.DenyCode.SIZE_INVALID, shares=request.shares), account.user_id)
-    intent = _intent(request, amounts, token)
+    intent = _intent(request, pair, token)
     exposure = replace(account.exposure, market_usdc=token.market_usdc, free_shares=token.free_shares)
     verdict = gate.check_order(intent=intent, exposure=exposure, limits=account.limits, now=now)
     if isinstance(verdict, gate.Approved):
         _move_on(account, token, tokens, intent, request.account_id)
-    order = _row(request, amounts, token, verdict, actor=actor, now=now)
+    order = _row(request, pair, token, verdict, actor=actor, now=now)
     return _Checked(request, order, verdict, account.user_id)
 
 
-def _intent(request: OrderRequest, amounts: terms.Amounts, token: admission.TokenBook) -> gate.Intent:
+def _intent(request: OrderRequest, pair: amounts.Amounts, token: admission.TokenBook) -> gate.Intent:
     immediate = request.order_type in reserves.IMMEDIATE
-    cost, shares = amounts.cost_usdc(request.side), amounts.shares(request.side)
+    cost, shares = terms.cost_of(pair, request.side), terms.shares_of(pair, request.side)
     fee: Decimal | None = ZERO
     if token.fee_rate is None:
         fee = None
@@ -234,7 +239,7 @@ def _move_on(
 
 def _row(
     request: OrderRequest,
-    amounts: terms.Amounts,
+    pair: amounts.Amounts,
     token: admission.TokenBook,
     verdict: gate.Verdict,
     *,
@@ -248,11 +253,11 @@ def _row(
         side=str(request.side),
         order_type=str(request.order_type),
         price=request.price,
-        shares=amounts.shares(request.side),
+        shares=terms.shares_of(pair, request.side),
         post_only=request.post_only,
         expires_at=request.expires_at,
-        maker_units=amounts.maker_units,
-        taker_units=amounts.taker_units,
+        maker_units=pair.maker_units,
+        taker_units=pair.taker_units,
         salt=terms.salt(request.client_order_id),
         timestamp_ms=clock.to_ms(now),
         source=request.source,

@@ -1,18 +1,20 @@
 """Rows the tests of trading start from."""
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
 from accounts.models import AccountMode, TradingAccount, User
 from markets.models import Market, Quote, Token
-from markets.venue.ports import OrderType, Side
+from markets.venue.ports import OrderType, Side, TradeStatus, VenueTrade
+from polyhub.lib import leases, money
 from riskmgmt import services as risk
 from trading.models import Balance, Engine, Order, Position
-from trading.services import orders
+from trading.services import fills, orders, outcomes
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SERVICE = "engine-0"
 _numbers = itertools.count(1)
 
 
@@ -93,4 +95,48 @@ def position(*, account: TradingAccount, token: Token, shares: str, cost: str) -
         cost_usdc=Decimal(cost),
         opened_at=NOW,
         updated_at=NOW,
+    )
+
+
+def lease(name: str = SERVICE) -> int:
+    """The token of a lease that is held now."""
+    leases.ensure(names=[name])
+    held = leases.acquire(name=name, owner="test", ttl=timedelta(minutes=5))
+    assert held is not None
+    return held.token
+
+
+def sent(*, account: TradingAccount, token: Token, fencing_token: int, now: datetime = NOW, **asked: object) -> Order:
+    """An order claimed by engine-0 and, as far as we know, on the wire."""
+    order = pending(account=account, token=token, now=now, **asked)
+    claim = outcomes.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
+    outcomes.claim_orders(claims=[claim], service=SERVICE, fencing_token=fencing_token, now=now)
+    order.refresh_from_db()
+    return order
+
+
+def trade(
+    order: Order,
+    *,
+    trade_id: str = "t1",
+    price: str = "0.50",
+    shares: str = "20",
+    fee: str = "0",
+    status: TradeStatus = TradeStatus.MATCHED,
+    at: datetime = NOW,
+) -> fills.TradeReport:
+    return fills.TradeReport(
+        order.account_id,
+        VenueTrade(
+            trade_id=trade_id,
+            order_hash=order.order_hash or "",
+            token_id=order.token.token_id,
+            side=Side(order.side),
+            price_units=money.price_to_units(Decimal(price)),
+            share_units=money.to_units(Decimal(shares)),
+            fee_units=money.to_units(Decimal(fee)),
+            is_maker=False,
+            status=status,
+            venue_at=at,
+        ),
     )

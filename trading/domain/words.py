@@ -1,0 +1,98 @@
+"""What codes mean, in sentences for people. Codes stay stable; these words may change."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+
+DENIED = {
+    "ACCOUNT_STOPPED": "the account is stopped",
+    "ACCOUNT_PAUSED": "the account is paused: it opens nothing new",
+    "LIVE_TRADING_OFF": "live trading is switched off on this installation",
+    "HALTED": "trading is halted for this account",
+    "REDUCING_ONLY": "the account may only reduce positions now",
+    "TOKEN_UNKNOWN": "this outcome is not in the catalogue",
+    "MARKET_CLOSED": "the market takes no orders",
+    "FEE_UNKNOWN": "the market's fee is not known, and no order goes out without it",
+    "ORDER_EXPIRED": "its time had run out",
+    "PRICE_OFF_TICK": "the price is not on the market's grid",
+    "SIZE_INVALID": "the size is too small to be signed",
+    "VENUE_MINIMUM": "it is below the venue's minimum ({notional|shares} of {minimum})",
+    "ORDER_BELOW_MIN": "the order of ${notional} is below your minimum of ${limit}",
+    "ORDER_ABOVE_MAX": "the order of ${notional} is above your maximum of ${limit}",
+    "OPEN_ORDERS": "{open} orders are open already; your limit is {limit}",
+    "DAILY_LOSS": "today's loss of ${loss} reached your limit of ${limit}",
+    "MARKET_EXPOSURE": "${used} is in this market already; with ${order} more it would pass your limit of ${limit}",
+    "TOTAL_EXPOSURE": "${used} is at stake already; with ${order} more it would pass your limit of ${limit}",
+    "CASH_SHORT": "it needs ${need} and ${free} is free",
+    "SHARES_SHORT": "it would sell {shares} shares and {free} are free",
+    "STALE_INTENT": "it waited too long to be sent, so it was not sent blindly",
+    "SIGNING_REFUSED": "the signer's policy refused it",
+    "CANCELED_BEFORE_SENDING": "it was canceled before it left",
+}
+
+STATUS = {
+    "AWAITING_APPROVAL": "waits for your approval",
+    "PENDING": "admitted, waits for the engine",
+    "DENIED": "not sent: our own limits said no",
+    "SENT": "sent, the venue has not answered yet",
+    "OPEN": "rests at the venue",
+    "PARTIALLY_FILLED": "partly filled",
+    "FILLED": "filled",
+    "CANCELED": "canceled",
+    "EXPIRED": "expired",
+    "REJECTED": "refused by the venue",
+    "PRESUMED_NOT_PLACED": "no trace at the venue: presumed not placed, watched for a day",
+}
+
+TONES = {
+    "FILLED": "success",
+    "PARTIALLY_FILLED": "success",
+    "OPEN": "primary",
+    "PENDING": "primary",
+    "AWAITING_APPROVAL": "warning",
+    "SENT": "warning",
+    "PRESUMED_NOT_PLACED": "warning",
+    "DENIED": "secondary",
+    "CANCELED": "secondary",
+    "EXPIRED": "secondary",
+    "REJECTED": "danger",
+}
+
+
+def status_words(status: str) -> str:
+    return STATUS.get(status, _plain(status))
+
+
+def denial_words(code: str, numbers: Mapping[str, object]) -> str:
+    """Why the risk gate said no, with its numbers. An unknown code is shown as it is."""
+    sentence = DENIED.get(code)
+    return fill(sentence, numbers) if sentence else _plain(code)
+
+
+def fill(sentence: str, numbers: Mapping[str, object]) -> str:
+    """`{name}` becomes the number, `{a|b}` the first of them that is there, an unknown one a question mark."""
+    out, rest = "", sentence
+    while "{" in rest:
+        before, _, rest = rest.partition("{")
+        names, _, rest = rest.partition("}")
+        value = next((numbers[name] for name in names.split("|") if name in numbers), "?")
+        out += before + (_money(value) if before.endswith("$") else _number(value))
+    return out + rest
+
+
+def _number(value: object) -> str:
+    """12.500000 as 12.5; words stay words."""
+    try:
+        return f"{Decimal(str(value)).normalize():f}"
+    except InvalidOperation:
+        return str(value)
+
+
+def _money(value: object) -> str:
+    try:
+        return f"{Decimal(str(value)):,.2f}"
+    except InvalidOperation:
+        return str(value)
+
+
+def _plain(code: str) -> str:
+    return code.replace("_", " ").lower()

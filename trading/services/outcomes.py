@@ -1,0 +1,290 @@
+"""What becomes of stored orders: claimed for sending, answered, canceled, presumed not placed.
+
+Each function takes a batch of many accounts and writes it in one transaction. Orders are locked in id order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from accounts.models import AccountStatus
+from markets.venue.ports import OrderType, Side, VenueOrderStatus
+from polyhub.lib import money, push
+from polyhub.lib.errors import AppError
+from polyhub.lib.failpoints import fp
+from riskmgmt.domain.gate import DenyCode
+from riskmgmt.domain.states import TradingState
+from riskmgmt.models import RiskState
+from trading.domain import fills as accounting
+from trading.domain import reserves
+from trading.domain.orders import LIVE_AT_VENUE, TERMINAL, TRANSITIONS, OrderStatus
+from trading.models import Order
+from trading.services import changes, settling
+
+# A resting order may wait longer for its engine than one meant for this moment's book.
+_RESTING_PATIENCE = 10
+_MAY_CANCEL = LIVE_AT_VENUE | {OrderStatus.PRESUMED_NOT_PLACED}
+_FENCE = "SELECT 1 FROM lib_service WHERE name = %s AND token = %s AND expires_at > now() FOR SHARE"
+
+
+class LeaseLost(AppError):
+    """This process no longer owns the service it writes for: it must stop at once."""
+
+    code = "LEASE_LOST"
+
+
+class AnswerKind(StrEnum):
+    """NOT_SENT: proven that no attempt arrived. UNKNOWN: one may have."""
+
+    ACCEPTED = "ACCEPTED"
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"
+    NOT_SENT = "NOT_SENT"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An order ready to leave: its hash and exact bytes go to disk before the wire."""
+
+    order_id: int
+    order_hash: str
+    wire: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the venue said to one submission, or that it said nothing."""
+
+    order_id: int
+    kind: AnswerKind
+    venue_status: VenueOrderStatus | None = None
+    trade_ids: tuple[str, ...] = ()
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """An order as the venue showed it. `over`: it will not trade any more."""
+
+    order_hash: str
+    venue_status: VenueOrderStatus
+    trade_ids: tuple[str, ...] = ()
+    matched_share_units: int = 0
+
+
+@transaction.atomic
+def claim_orders(*, claims: Sequence[Claim], service: str, fencing_token: int, now: datetime) -> dict[int, OrderStatus]:
+    """PENDING -> SENT with hash and bytes; what may no longer leave is DENIED with its reason.
+
+    Returns the status of every order asked for; only SENT ones of this call may be posted. Raises LeaseLost.
+    """
+    _fence(service, fencing_token)
+    by_id = {claim.order_id: claim for claim in claims}
+    orders = list(changes.locked(Order.objects.filter(pk__in=by_id)))
+    blocks = _blocks(orders, now)
+    changed: list[changes.Changed] = []
+    for order in orders:
+        was = OrderStatus(order.status)
+        if was is not OrderStatus.PENDING:
+            continue
+        block = blocks.get(order.pk)
+        if block is not None:
+            changes.move(order, OrderStatus.DENIED, now=now, code=block, message=block)
+            settling.hold(order, now=now)
+        else:
+            changes.move(order, OrderStatus.SENT, now=now)
+            claim = by_id[order.pk]
+            order.order_hash, order.wire = claim.order_hash, claim.wire or None
+            order.service, order.fencing_token, order.sent_at = service, fencing_token, now
+            order.attempts += 1
+        changed.append(changes.Changed(order, was, service))
+    _finish(changed, now=now)
+    taken = {change.order.pk for change in changed}
+    return {order.pk: OrderStatus(order.status) for order in orders if order.pk in taken}
+
+
+@transaction.atomic
+def deny(*, refusals: Sequence[tuple[int, str, str]], actor: str, now: datetime) -> None:
+    """PENDING orders that cannot leave, as (order id, code, message): DENIED, their reservations freed."""
+    reasons = {order_id: (code, message) for order_id, code, message in refusals}
+    changed = []
+    for order in changes.locked(Order.objects.filter(pk__in=reasons, status=OrderStatus.PENDING)):
+        code, message = reasons[order.pk]
+        changes.move(order, OrderStatus.DENIED, now=now, code=code, message=message)
+        settling.hold(order, now=now)
+        changed.append(changes.Changed(order, OrderStatus.PENDING, actor))
+    _finish(changed, now=now)
+
+
+@transaction.atomic
+def record_answers(*, answers: Sequence[Answer], actor: str, now: datetime) -> None:
+    """Write what the venue answered. No answer leaves the order SENT: unknown, to be looked up by its hash."""
+    by_id = {answer.order_id: answer for answer in answers}
+    orders = list(changes.locked(Order.objects.filter(pk__in=by_id)))
+    booked = settling.facts_of(orders)
+    changed: list[changes.Changed] = []
+    for order in orders:
+        answer, was = by_id[order.pk], OrderStatus(order.status)
+        detail: dict[str, Any] = {"answer": str(answer.kind)}
+        if answer.kind is AnswerKind.ACCEPTED:
+            order.answered_at = order.answered_at or now
+            _name_trades(order, answer.trade_ids)
+            _placed(order, booked[order.pk], answer.venue_status or VenueOrderStatus.LIVE, now)
+        elif was is OrderStatus.SENT and not booked[order.pk]:
+            _unplaced(order, answer, now)
+        changed.append(changes.Changed(order, was, actor, detail))
+    _finish(changed, now=now)
+
+
+@transaction.atomic
+def record_seen(*, account_id: UUID, seen: Sequence[OrderSeen], actor: str, now: datetime) -> list[str]:
+    """Write orders as the venue showed them (stream or look-up); returns hashes that are not ours.
+
+    A report revives an order that was presumed not placed.
+    """
+    by_hash = {report.order_hash: report for report in seen}
+    orders = list(changes.locked(Order.objects.filter(account_id=account_id, order_hash__in=by_hash)))
+    booked = settling.facts_of(orders)
+    changed: list[changes.Changed] = []
+    for order in orders:
+        report, was = by_hash[order.order_hash or ""], OrderStatus(order.status)
+        before = (order.venue_trade_ids[:], order.filled_shares)
+        if was in {OrderStatus.DENIED, OrderStatus.REJECTED}:
+            continue
+        order.answered_at = order.answered_at or now
+        _name_trades(order, report.trade_ids)
+        _placed(order, booked[order.pk], report.venue_status, now, matched_share_units=report.matched_share_units)
+        if was != order.status or before != (order.venue_trade_ids, order.filled_shares):
+            changed.append(changes.Changed(order, was, actor))
+    _finish(changed, now=now)
+    known = {order.order_hash for order in orders}
+    return [order_hash for order_hash in by_hash if order_hash not in known]
+
+
+@transaction.atomic
+def close(*, order_ids: Sequence[int], to: OrderStatus, code: str, actor: str, now: datetime) -> None:
+    """Finish placed orders that the venue no longer has (CANCELED, EXPIRED). Late fills are still booked to them."""
+    changed = []
+    for order in changes.locked(Order.objects.filter(pk__in=order_ids)):
+        was = OrderStatus(order.status)
+        if to not in TRANSITIONS[was]:
+            continue
+        changes.move(order, to, now=now, code=code)
+        settling.hold(order, now=now)
+        changed.append(changes.Changed(order, was, actor))
+    _finish(changed, now=now)
+
+
+@transaction.atomic
+def presume_not_placed(*, order_ids: Sequence[int], code: str, actor: str, now: datetime) -> None:
+    """SENT orders the venue does not know after the horizon: not placed as far as we can tell, watched for a day."""
+    changed = []
+    for order in changes.locked(Order.objects.filter(pk__in=order_ids, status=OrderStatus.SENT)):
+        _presume(order, code=code, message="", now=now)
+        changed.append(changes.Changed(order, OrderStatus.SENT, actor))
+    _finish(changed, now=now)
+
+
+@transaction.atomic
+def count_attempt(*, order_id: int, service: str, fencing_token: int, now: datetime) -> bool:
+    """Allow one more sending of the same bytes of a SENT order; False when it moved on. Raises LeaseLost."""
+    _fence(service, fencing_token)
+    order = changes.locked(Order.objects.filter(pk=order_id, status=OrderStatus.SENT)).first()
+    if order is None or order.cancel_requested_at is not None:
+        return False
+    order.attempts += 1
+    order.service, order.fencing_token, order.updated_at = service, fencing_token, now
+    changes.write(changed=[changes.Changed(order, OrderStatus.SENT, service, {"resend": order.attempts})], now=now)
+    return True
+
+
+def _fence(service: str, fencing_token: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_FENCE, [service, fencing_token])
+        if cursor.fetchone() is None:
+            raise LeaseLost("Another process owns this service now.", details={"service": service})
+
+
+def _blocks(orders: Sequence[Order], now: datetime) -> dict[int, str]:
+    """Why an order may not leave any more: its age, or a state that changed since it was admitted."""
+    accounts = {order.account_id for order in orders}
+    states = dict(RiskState.objects.filter(account_id__in=accounts).values_list("account_id", "state"))
+    found: dict[int, str] = {}
+    for order in orders:
+        buying, state = order.side == Side.BUY, states.get(order.account_id, TradingState.HALTED)
+        if state == TradingState.HALTED:
+            found[order.pk] = DenyCode.HALTED
+        elif order.account.status == AccountStatus.STOPPED:
+            found[order.pk] = DenyCode.ACCOUNT_STOPPED
+        elif buying and state == TradingState.REDUCING:
+            found[order.pk] = DenyCode.REDUCING_ONLY
+        elif buying and order.account.status == AccountStatus.PAUSED:
+            found[order.pk] = DenyCode.ACCOUNT_PAUSED
+        elif order.created_at < now - _patience(order):
+            found[order.pk] = DenyCode.STALE_INTENT
+    return found
+
+
+def _patience(order: Order) -> timedelta:
+    seconds = timedelta(seconds=settings.ORDER_MAX_PENDING_S)
+    return seconds if OrderType(order.order_type) in reserves.IMMEDIATE else seconds * _RESTING_PATIENCE
+
+
+def _name_trades(order: Order, trade_ids: Sequence[str]) -> None:
+    order.venue_trade_ids = [*order.venue_trade_ids, *(one for one in trade_ids if one not in order.venue_trade_ids)]
+
+
+def _placed(
+    order: Order,
+    booked: Sequence[accounting.FillFact],
+    venue_status: VenueOrderStatus,
+    now: datetime,
+    *,
+    matched_share_units: int = 0,
+) -> None:
+    """Status of an order the venue has: from its fills, and from whether the venue says it is finished."""
+    if venue_status is VenueOrderStatus.INVALID and not booked:
+        if order.status == OrderStatus.SENT:
+            changes.move(order, OrderStatus.REJECTED, now=now, code="INVALID")
+        settling.hold(order, now=now)
+        return
+    if venue_status is VenueOrderStatus.CANCELED and order.status in _MAY_CANCEL:
+        expired = order.expires_at is not None and order.expires_at <= now
+        to = OrderStatus.EXPIRED if expired else OrderStatus.CANCELED
+        changes.move(order, to, now=now, code="" if order.cancel_requested_at else "BY_VENUE")
+    # Where the venue names no trades, an order that cannot rest is over once all it says was matched is booked.
+    done = sum(money.to_units(fact.shares) for fact in booked if fact.counts)
+    finished = venue_status is VenueOrderStatus.MATCHED and OrderType(order.order_type) in reserves.IMMEDIATE
+    over = finished and not order.venue_trade_ids and 0 < matched_share_units <= done
+    settling.settle(order, booked, now=now, over=over)
+
+
+def _unplaced(order: Order, answer: Answer, now: datetime) -> None:
+    if answer.kind is AnswerKind.REFUSED:
+        changes.move(order, OrderStatus.REJECTED, now=now, code=answer.code, message=answer.message)
+        order.answered_at = now
+        settling.hold(order, now=now)
+    elif answer.kind is AnswerKind.NOT_SENT:
+        _presume(order, code=answer.code, message=answer.message, now=now)
+    else:
+        order.code, order.message, order.updated_at = answer.code, answer.message[:500], now
+
+
+def _presume(order: Order, *, code: str, message: str, now: datetime) -> None:
+    changes.move(order, OrderStatus.PRESUMED_NOT_PLACED, now=now, code=code, message=message)
+    order.watch_until = now + timedelta(seconds=settings.ORDER_WATCH_S)
+    settling.hold(order, now=now)
+
+
+def _finish(changed: Sequence[changes.Changed], *, now: datetime) -> None:
+    changes.write(changed=changed, now=now)
+    if any(change.order.status in TERMINAL for change in changed):
+        fp("F11")
+    push.push(pushes=changes.order_pushes([change.order for change in changed]), now=now)
