@@ -68,35 +68,35 @@ def order_domain(token_id: int, *, neg_risk: bool) -> bytes:
 
 
 class OrderDigest:
-    """Hashes of one order, each computed once. `order_id` is what the venue calls the order.
+    """Hashes of one order, each computed once. `order_id` is the venue's name of the order, `contents` its struct hash.
 
     Raises WrongSignature for fields that no order struct can hold.
     """
 
-    __slots__ = ("_contents", "_domain", "_order", "order_id")
+    __slots__ = ("_domain", "_order", "contents", "order_id")
 
     def __init__(self, order: WireOrder, *, neg_risk: bool) -> None:
         self._order = order
         try:
             token_id = int(order.tokenId)
-            self._contents = keccak(abi_encode(_ORDER_FIELDS, _order_values(order, token_id)))
+            self.contents = keccak(abi_encode(_ORDER_FIELDS, _order_values(order, token_id)))
         except (ValueError, EncodingError) as error:
             raise WrongSignature(str(error)) from error
         self._domain = order_domain(token_id, neg_risk=neg_risk)
-        self.order_id = keccak(b"\x19\x01" + self._domain + self._contents)
+        self.order_id = keccak(b"\x19\x01" + self._domain + self.contents)
 
     def signer(self) -> str:
         """Checksummed address whose key signed the order. Raises WrongSignature."""
         signature = _bytes(self._order.signature)
         if self._order.signatureType != 3:
             return recover(self.order_id, signature)
-        tail = self._domain + self._contents + ORDER_TYPE + len(ORDER_TYPE).to_bytes(2, "big")
+        tail = self._domain + self.contents + ORDER_TYPE + len(ORDER_TYPE).to_bytes(2, "big")
         if len(signature) != 65 + len(tail) or signature[65:] != tail:
             raise WrongSignature("not an ERC-7739 signature of this order")
         wrapped = abi_encode(
             ["bytes32", "bytes32", "bytes32", "bytes32", "uint256", "address", "bytes32"],
             [
-                *(_WRAPPED_TYPEHASH, self._contents, _WALLET_NAME, _WALLET_VERSION),
+                *(_WRAPPED_TYPEHASH, self.contents, _WALLET_NAME, _WALLET_VERSION),
                 *(CHAIN_ID, self._order.signer.lower(), _ZERO32),
             ],
         )

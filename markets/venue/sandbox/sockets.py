@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -48,12 +49,12 @@ class Sockets:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get("/ws/market", lambda request: self._serve(request, MARKET)),
-            web.get("/ws/user", lambda request: self._serve(request, USER)),
-            web.get("/ws/rtds", lambda request: self._serve(request, RTDS)),
+            web.get("/ws/market", partial(self._serve, MARKET)),
+            web.get("/ws/user", partial(self._serve, USER)),
+            web.get("/ws/rtds", partial(self._serve, RTDS)),
         ]
 
-    async def _serve(self, request: web.Request, channel: str) -> web.WebSocketResponse:
+    async def _serve(self, channel: str, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(max_msg_size=1 << 20, compress=False)
         await socket.prepare(request)
         connection = Connection(channel)

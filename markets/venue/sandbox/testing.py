@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
@@ -46,18 +46,22 @@ class RunningSandbox:
     def __init__(
         self, *, seed: int = 0, mined_after_ms: int = 50, confirmed_after_ms: int = 100, port: int = 0
     ) -> None:
-        self._loop = asyncio.new_event_loop()
         self._sandbox = Sandbox(
             now_ms=system_ms, seed=seed, mined_after_ms=mined_after_ms, confirmed_after_ms=confirmed_after_ms
         )
         self._server = Server(self._sandbox)
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._server.start(host="127.0.0.1", port=port), self._loop).result(_TIMEOUT_S)
+        self._closed = False
+        try:
+            self._in_loop(self._server.start(host="127.0.0.1", port=port))
+        except OSError:
+            self._end_loop()
+            raise
         self.port = self._server.port
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}"
-        self._closed = False
 
     def register_wallet(
         self,
@@ -145,7 +149,13 @@ class RunningSandbox:
         if self._closed:
             return
         self._closed = True
-        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(_TIMEOUT_S)
+        self._in_loop(self._server.stop())
+        self._end_loop()
+
+    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(_TIMEOUT_S)
+
+    def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_TIMEOUT_S)
         self._loop.close()
