@@ -31,10 +31,10 @@ def acquire(*, name: str, owner: str, ttl: timedelta) -> Lease | None:
     """Take the lease by compare-and-set if nobody holds it; None when somebody does."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """UPDATE lib_service SET owner = %s, token = token + 1, expires_at = now() + %s,
+            """UPDATE lib_service SET owner = %s, token = token + 1, expires_at = now() + make_interval(secs => %s),
                       heartbeat_at = now(), started_at = now(), state = 'STARTING', detail = '{}'::jsonb
                WHERE name = %s AND (expires_at IS NULL OR expires_at < now()) RETURNING token""",
-            [owner, ttl, name],
+            [owner, ttl.total_seconds(), name],
         )
         row = cursor.fetchone()
     return Lease(name=name, owner=owner, token=int(row[0])) if row else None
@@ -44,11 +44,11 @@ def renew(*, lease: Lease, ttl: timedelta, state: str, detail: Mapping[str, Any]
     """Extend the lease and report; False when it was lost (the holder must stop at once)."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """UPDATE lib_service SET expires_at = now() + %s, heartbeat_at = now(), state = %s, detail = %s::jsonb
+            """UPDATE lib_service SET expires_at = now() + make_interval(secs => %s), heartbeat_at = now(), state = %s, detail = %s::jsonb
                WHERE name = %s AND token = %s AND owner = %s AND expires_at > now()""",
-            [ttl, state, json.dumps(dict(detail)), lease.name, lease.token, lease.owner],
+            [ttl.total_seconds(), state, json.dumps(dict(detail)), lease.name, lease.token, lease.owner],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def release(*, lease: Lease) -> None:

@@ -15,10 +15,11 @@ def eventually(check: Callable[[], Value], *, timeout_s: float = 10.0, poll_s: f
     deadline = time.monotonic() + timeout_s
     while True:
         last: AssertionError | None = None
+        value: Value | None
         try:
             value = check()
         except AssertionError as error:
-            last, value = error, None  # type: ignore[assignment]
+            last, value = error, None
         if value:
             return value
         if time.monotonic() > deadline:
@@ -33,10 +34,11 @@ async def eventually_async(
     deadline = time.monotonic() + timeout_s
     while True:
         last: AssertionError | None = None
+        value: Value | None
         try:
             value = await check()
         except AssertionError as error:
-            last, value = error, None  # type: ignore[assignment]
+            last, value = error, None
         if value:
             return value
         if time.monotonic() > deadline:

@@ -2,10 +2,9 @@
 
 from decimal import Decimal
 
+from markets.venue.amounts import IMMEDIATE
 from markets.venue.ports import OrderType
 from polyhub.lib import money
-
-IMMEDIATE = frozenset({OrderType.FOK, OrderType.FAK})
 
 
 def fee_bound(

@@ -96,3 +96,10 @@ def _money(value: object) -> str:
 
 def _plain(code: str) -> str:
     return code.replace("_", " ").lower()
+
+
+def numbers_of(text: str) -> dict[str, str]:
+    """The numbers of a verdict's text, "CODE: name=value, name=value"."""
+    _, _, told = text.partition(": ")
+    pairs = (part.partition("=") for part in told.split(", "))
+    return {name: value for name, found, value in pairs if found}

@@ -11,13 +11,14 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from markets.venue.ports import VenueTrade
+from markets.venue.ports import TradeStatus, VenueTrade
 from polyhub.lib import money, push
 from polyhub.lib.failpoints import fp
 from polyhub.lib.money import ZERO
 from riskmgmt import services as risk
 from trading.domain import fills as accounting
 from trading.domain.orders import FillStatus, OrderStatus
+from trading.domain.reports import TradeReport
 from trading.models import Balance, Fill, Order, Position
 from trading.services import changes, settling
 
@@ -29,14 +30,6 @@ UPDATE trading_balance b SET cash_usdc = b.cash_usdc + v.change, updated_at = %s
 FROM unnest(%s::uuid[], %s::numeric[]) AS v(account_id, change) WHERE b.account_id = v.account_id
 RETURNING b.account_id, b.cash_usdc
 """
-
-
-@dataclass(frozen=True, slots=True)
-class TradeReport:
-    """One fill of one account's order, as the venue reported it."""
-
-    account_id: UUID
-    trade: VenueTrade
 
 
 @dataclass(slots=True)
@@ -117,7 +110,7 @@ def _new_fill(order: Order, trade: VenueTrade, *, now: datetime) -> Fill:
         transaction_hash=trade.transaction_hash,
         venue_at=trade.venue_at,
         received_at=now,
-        settled_at=now if trade.status == FillStatus.CONFIRMED else None,
+        settled_at=now if trade.status is TradeStatus.CONFIRMED else None,
     )
 
 

@@ -192,7 +192,7 @@ def _check(
 
 
 def _intent(request: OrderRequest, pair: amounts.Amounts, token: admission.TokenBook) -> gate.Intent:
-    immediate = request.order_type in reserves.IMMEDIATE
+    immediate = request.order_type in amounts.IMMEDIATE
     cost, shares = terms.cost_of(pair, request.side), terms.shares_of(pair, request.side)
     fee: Decimal | None = ZERO
     if token.fee_rate is None:

@@ -4,9 +4,7 @@ Each function takes a batch of many accounts and writes it in one transaction. O
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -14,16 +12,16 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import AccountStatus
+from markets.venue import amounts
 from markets.venue.ports import OrderType, Side, VenueOrderStatus
 from polyhub.lib import money, push
-from polyhub.lib.errors import AppError
 from polyhub.lib.failpoints import fp
 from riskmgmt.domain.gate import DenyCode
 from riskmgmt.domain.states import TradingState
 from riskmgmt.models import RiskState
 from trading.domain import fills as accounting
-from trading.domain import reserves
 from trading.domain.orders import LIVE_AT_VENUE, TERMINAL, TRANSITIONS, OrderStatus
+from trading.domain.reports import Answer, AnswerKind, Claim, LeaseLost, OrderSeen
 from trading.models import Order
 from trading.services import changes, settling
 
@@ -31,52 +29,6 @@ from trading.services import changes, settling
 _RESTING_PATIENCE = 10
 _MAY_CANCEL = LIVE_AT_VENUE | {OrderStatus.PRESUMED_NOT_PLACED}
 _FENCE = "SELECT 1 FROM lib_service WHERE name = %s AND token = %s AND expires_at > now() FOR SHARE"
-
-
-class LeaseLost(AppError):
-    """This process no longer owns the service it writes for: it must stop at once."""
-
-    code = "LEASE_LOST"
-
-
-class AnswerKind(StrEnum):
-    """NOT_SENT: proven that no attempt arrived. UNKNOWN: one may have."""
-
-    ACCEPTED = "ACCEPTED"
-    REFUSED = "REFUSED"
-    UNKNOWN = "UNKNOWN"
-    NOT_SENT = "NOT_SENT"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An order ready to leave: its hash and exact bytes go to disk before the wire."""
-
-    order_id: int
-    order_hash: str
-    wire: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the venue said to one submission, or that it said nothing."""
-
-    order_id: int
-    kind: AnswerKind
-    venue_status: VenueOrderStatus | None = None
-    trade_ids: tuple[str, ...] = ()
-    code: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderSeen:
-    """An order as the venue showed it. `over`: it will not trade any more."""
-
-    order_hash: str
-    venue_status: VenueOrderStatus
-    trade_ids: tuple[str, ...] = ()
-    matched_share_units: int = 0
 
 
 @transaction.atomic
@@ -200,7 +152,8 @@ def count_attempt(*, order_id: int, service: str, fencing_token: int, now: datet
     if order is None or order.cancel_requested_at is not None:
         return False
     order.attempts += 1
-    order.service, order.fencing_token, order.updated_at = service, fencing_token, now
+    order.service, order.fencing_token = service, fencing_token
+    order.sent_at = order.updated_at = now
     changes.write(changed=[changes.Changed(order, OrderStatus.SENT, service, {"resend": order.attempts})], now=now)
     return True
 
@@ -234,7 +187,7 @@ def _blocks(orders: Sequence[Order], now: datetime) -> dict[int, str]:
 
 def _patience(order: Order) -> timedelta:
     seconds = timedelta(seconds=settings.ORDER_MAX_PENDING_S)
-    return seconds if OrderType(order.order_type) in reserves.IMMEDIATE else seconds * _RESTING_PATIENCE
+    return seconds if OrderType(order.order_type) in amounts.IMMEDIATE else seconds * _RESTING_PATIENCE
 
 
 def _name_trades(order: Order, trade_ids: Sequence[str]) -> None:
@@ -261,7 +214,7 @@ def _placed(
         changes.move(order, to, now=now, code="" if order.cancel_requested_at else "BY_VENUE")
     # Where the venue names no trades, an order that cannot rest is over once all it says was matched is booked.
     done = sum(money.to_units(fact.shares) for fact in booked if fact.counts)
-    finished = venue_status is VenueOrderStatus.MATCHED and OrderType(order.order_type) in reserves.IMMEDIATE
+    finished = venue_status is VenueOrderStatus.MATCHED and OrderType(order.order_type) in amounts.IMMEDIATE
     over = finished and not order.venue_trade_ids and 0 < matched_share_units <= done
     settling.settle(order, booked, now=now, over=over)
 

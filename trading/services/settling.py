@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from markets.venue import amounts
 from markets.venue.ports import OrderType, Side
 from polyhub.lib import money
 from polyhub.lib.money import ZERO
@@ -51,7 +52,7 @@ def settle(order: Order, booked: Sequence[accounting.FillFact], *, now: datetime
         current,
         complete=_complete(order, done),
         any_filled=done.shares > 0,
-        rests=OrderType(order.order_type) not in reserves.IMMEDIATE,
+        rests=OrderType(order.order_type) not in amounts.IMMEDIATE,
         trades_named=order.venue_trade_ids,
         booked={fill.key.rpartition(":")[0] for fill in booked},
     )
@@ -76,7 +77,7 @@ def hold(order: Order, *, now: datetime) -> None:
         order.reserved_shares = max(ZERO, order.shares - order.filled_shares)
         return
     share_done = reserves.share_done(
-        by_budget=OrderType(order.order_type) in reserves.IMMEDIATE,
+        by_budget=OrderType(order.order_type) in amounts.IMMEDIATE,
         budget_usdc=money.from_units(order.maker_units),
         shares=order.shares,
         filled_usdc=order.filled_usdc,
@@ -88,7 +89,7 @@ def hold(order: Order, *, now: datetime) -> None:
 def _complete(order: Order, done: accounting.Totals) -> bool:
     return accounting.is_complete(
         side=Side(order.side),
-        by_budget=OrderType(order.order_type) in reserves.IMMEDIATE,
+        by_budget=OrderType(order.order_type) in amounts.IMMEDIATE,
         ordered=order.shares,
         budget_usdc=money.from_units(order.maker_units),
         done=done,

@@ -10,8 +10,9 @@ from markets.models import Market, Quote, Token
 from markets.venue.ports import OrderType, Side, TradeStatus, VenueTrade
 from polyhub.lib import leases, money
 from riskmgmt import services as risk
+from trading.domain import reports
 from trading.models import Balance, Engine, Order, Position
-from trading.services import fills, orders, outcomes
+from trading.services import orders, outcomes
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SERVICE = "engine-0"
@@ -82,7 +83,7 @@ def pending(*, account: TradingAccount, token: Token, now: datetime = NOW, **ter
         now=now,
     )
     assert result.admitted, result
-    return Order.objects.get(pk=result.order_id)
+    return Order.objects.get(client_order_id=result.client_order_id)
 
 
 def position(*, account: TradingAccount, token: Token, shares: str, cost: str) -> Position:
@@ -109,7 +110,7 @@ def lease(name: str = SERVICE) -> int:
 def sent(*, account: TradingAccount, token: Token, fencing_token: int, now: datetime = NOW, **asked: object) -> Order:
     """An order claimed by engine-0 and, as far as we know, on the wire."""
     order = pending(account=account, token=token, now=now, **asked)
-    claim = outcomes.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
+    claim = reports.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
     outcomes.claim_orders(claims=[claim], service=SERVICE, fencing_token=fencing_token, now=now)
     order.refresh_from_db()
     return order
@@ -124,8 +125,8 @@ def trade(
     fee: str = "0",
     status: TradeStatus = TradeStatus.MATCHED,
     at: datetime = NOW,
-) -> fills.TradeReport:
-    return fills.TradeReport(
+) -> reports.TradeReport:
+    return reports.TradeReport(
         order.account_id,
         VenueTrade(
             trade_id=trade_id,

@@ -11,6 +11,7 @@ from hypothesis.extra.django import TestCase
 from markets.venue.ports import OrderType, Side, TradeStatus
 from polyhub.lib.models import PushEvent
 from riskmgmt.models import RiskState
+from trading.domain import reports
 from trading.domain.orders import OrderStatus
 from trading.models import Balance, Fill, Order, Position
 from trading.services import fills, outcomes
@@ -18,8 +19,8 @@ from trading.tests import factories
 from trading.tests.factories import NOW, SERVICE
 
 
-def book(*reports: fills.TradeReport) -> list[fills.TradeReport]:
-    return fills.record_trades(reports=reports, actor=SERVICE, now=NOW)
+def book(*told: reports.TradeReport) -> list[reports.TradeReport]:
+    return fills.record_trades(reports=told, actor=SERVICE, now=NOW)
 
 
 @pytest.mark.django_db
@@ -103,7 +104,7 @@ def test_a_fill_of_somebody_elses_order_is_reported_back_and_not_booked() -> Non
     account, token = factories.account(), factories.token()
     order = factories.sent(account=account, token=token, fencing_token=factories.lease())
     stranger = factories.account()
-    report = fills.TradeReport(stranger.id, factories.trade(order).trade)
+    report = reports.TradeReport(stranger.id, factories.trade(order).trade)
     assert book(report) == [report]
     assert not Fill.objects.exists()
 
@@ -112,7 +113,7 @@ def test_a_fill_of_somebody_elses_order_is_reported_back_and_not_booked() -> Non
 def test_a_fill_of_a_refused_order_is_booked_and_halts_the_account() -> None:
     account, token = factories.account(cash="100"), factories.token()
     order = factories.sent(account=account, token=token, fencing_token=factories.lease())
-    answer = outcomes.Answer(order.pk, outcomes.AnswerKind.REFUSED, code="X")
+    answer = reports.Answer(order.pk, reports.AnswerKind.REFUSED, code="X")
     outcomes.record_answers(answers=[answer], actor=SERVICE, now=NOW)
     book(factories.trade(order))
     assert Balance.objects.get(account=account).cash_usdc == 90
@@ -139,31 +140,31 @@ class AnyOrder(TestCase):
             "buy": self._sent(account, token, fencing, OrderType.FAK),
             "rest": self._sent(account, token, fencing, OrderType.GTC),
         }
-        answer = outcomes.Answer(orders["buy"].pk, outcomes.AnswerKind.ACCEPTED, trade_ids=("t1", "t2"), code="")
+        answer = reports.Answer(orders["buy"].pk, reports.AnswerKind.ACCEPTED, trade_ids=("t1", "t2"), code="")
         outcomes.record_answers(answers=[answer], actor=SERVICE, now=NOW)
-        reports = [
+        told = [
             factories.trade(
                 orders[name], trade_id=trade, price=price, shares=shares, status=status, at=NOW + timedelta(seconds=n)
             )
             for n, (name, trade, price, shares, life) in enumerate(REPORTS)
             for status in life
         ]
-        arrival = data.draw(st.permutations(reports + data.draw(st.lists(st.sampled_from(reports), max_size=5))))
+        arrival = data.draw(st.permutations(told + data.draw(st.lists(st.sampled_from(told), max_size=5))))
         while arrival:
             size = data.draw(st.integers(1, len(arrival)))
             book(*arrival[:size])
             arrival = arrival[size:]
         position = Position.objects.get(account=account, token=token)
         rows = {name: Order.objects.get(pk=order.pk) for name, order in orders.items()}
-        self.assertEqual(Balance.objects.get(account=account).cash_usdc, 100 - 4 - 10)
-        self.assertEqual((position.shares, position.sellable_shares, position.settled_shares), (30, 30, 26))
-        self.assertEqual(position.cost_usdc, 14)
-        self.assertEqual((rows["buy"].status, rows["rest"].status), ("CANCELED", "FILLED"))
-        self.assertEqual([row.reserved_usdc for row in rows.values()], [0, 0])
+        assert Balance.objects.get(account=account).cash_usdc == 100 - 4 - 10
+        assert (position.shares, position.sellable_shares, position.settled_shares) == (30, 30, 26)
+        assert position.cost_usdc == 14
+        assert (rows["buy"].status, rows["rest"].status) == ("CANCELED", "FILLED")
+        assert [row.reserved_usdc for row in rows.values()] == [0, 0]
 
     def _sent(self, account: object, token: object, fencing: int, order_type: OrderType) -> Order:
         order = factories.pending(account=account, token=token, order_type=order_type)  # type: ignore[arg-type]
-        claim = outcomes.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
+        claim = reports.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
         outcomes.claim_orders(
             claims=[claim],
             service=f"engine-{account.name}",  # type: ignore[attr-defined]

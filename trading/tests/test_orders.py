@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 def test_an_admitted_order_is_pending_reserved_recorded_and_pushed() -> None:
     account, token = factories.account(), factories.token(fee_rate="0.05")
     result = orders.submit_order(request=factories.request(account=account, token=token), actor="alice", now=NOW)
-    order = Order.objects.get(pk=result.order_id)
+    order = Order.objects.get(client_order_id=result.client_order_id)
     assert (result.status, order.status) == (OrderStatus.PENDING, OrderStatus.PENDING)
     assert (order.maker_units, order.taker_units) == (10_000_000, 20_000_000)
     assert order.reserved_usdc == Decimal("10.5")
@@ -48,7 +48,7 @@ def test_the_same_client_order_id_is_one_order() -> None:
 def test_a_denied_order_is_kept_with_its_code_and_numbers() -> None:
     account, token = factories.account(cash="5"), factories.token()
     result = orders.submit_order(request=factories.request(account=account, token=token), actor="a", now=NOW)
-    order = Order.objects.get(pk=result.order_id)
+    order = Order.objects.get(client_order_id=result.client_order_id)
     assert (result.code, result.numbers["free"]) == ("CASH_SHORT", "5.000000")
     assert (order.status, order.code, order.reserved_usdc) == (OrderStatus.DENIED, "CASH_SHORT", 0)
     assert not result.admitted

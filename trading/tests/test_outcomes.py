@@ -10,10 +10,10 @@ from accounts.models import AccountStatus
 from markets.venue.ports import OrderType, Side, VenueOrderStatus
 from polyhub.lib import leases
 from riskmgmt import services as risk
+from trading.domain import reports
 from trading.domain.orders import OrderStatus
 from trading.models import Order, OrderEvent
 from trading.services import fills, outcomes
-from trading.services.outcomes import Answer, AnswerKind
 from trading.tests import factories
 from trading.tests.factories import NOW, SERVICE
 
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.django_db
 
 
 def claim(order: Order, token: int, now: object = NOW) -> dict[int, OrderStatus]:
-    one = outcomes.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
+    one = reports.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
     return outcomes.claim_orders(claims=[one], service=SERVICE, fencing_token=token, now=now)  # type: ignore[arg-type]
 
 
-def answer(order: Order, kind: AnswerKind, **said: object) -> Order:
-    outcomes.record_answers(answers=[Answer(order.pk, kind, **said)], actor=SERVICE, now=NOW)  # type: ignore[arg-type]
+def answer(order: Order, kind: reports.AnswerKind, **said: object) -> Order:
+    outcomes.record_answers(answers=[reports.Answer(order.pk, kind, **said)], actor=SERVICE, now=NOW)  # type: ignore[arg-type]
     order.refresh_from_db()
     return order
 
@@ -53,11 +53,11 @@ def test_an_order_is_claimed_once() -> None:
 def test_a_stale_fencing_token_claims_nothing() -> None:
     order = factories.pending(account=factories.account(), token=factories.token())
     fencing = factories.lease()
-    with pytest.raises(outcomes.LeaseLost):
+    with pytest.raises(reports.LeaseLost):
         claim(order, fencing - 1)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE lib_service SET expires_at = now() - interval '1 s'")
-    with pytest.raises(outcomes.LeaseLost):
+    with pytest.raises(reports.LeaseLost):
         claim(order, fencing)
     assert leases.acquire(name=SERVICE, owner="next", ttl=timedelta(minutes=1)) is not None
     order.refresh_from_db()
@@ -112,20 +112,20 @@ def test_an_accepted_resting_order_is_open_and_keeps_its_reservation() -> None:
     order = factories.sent(
         account=factories.account(), token=factories.token(), fencing_token=fencing, order_type=OrderType.GTC
     )
-    answer(order, AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.LIVE)
+    answer(order, reports.AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.LIVE)
     assert order.status == OrderStatus.OPEN
     assert order.reserved_usdc == order.admitted_usdc > 0
 
 
 def test_a_refused_order_is_rejected_with_the_venues_code_and_frees_its_reservation() -> None:
     order = factories.sent(account=factories.account(), token=factories.token(), fencing_token=factories.lease())
-    answer(order, AnswerKind.REFUSED, code="FAK_NO_MATCH", message="no orders found to match")
+    answer(order, reports.AnswerKind.REFUSED, code="FAK_NO_MATCH", message="no orders found to match")
     assert (order.status, order.code, order.reserved_usdc) == (OrderStatus.REJECTED, "FAK_NO_MATCH", 0)
 
 
 def test_no_answer_leaves_the_order_sent_and_reserved() -> None:
     order = factories.sent(account=factories.account(), token=factories.token(), fencing_token=factories.lease())
-    answer(order, AnswerKind.UNKNOWN, code="OUTCOME_UNKNOWN", message="timeout")
+    answer(order, reports.AnswerKind.UNKNOWN, code="OUTCOME_UNKNOWN", message="timeout")
     assert (order.status, order.code) == (OrderStatus.SENT, "OUTCOME_UNKNOWN")
     assert order.reserved_usdc == order.admitted_usdc
 
@@ -133,13 +133,13 @@ def test_no_answer_leaves_the_order_sent_and_reserved() -> None:
 def test_a_refusal_never_overrules_a_fill() -> None:
     order = factories.sent(account=factories.account(), token=factories.token(), fencing_token=factories.lease())
     fills.record_trades(reports=[factories.trade(order, shares="10")], actor=SERVICE, now=NOW)
-    answer(order, AnswerKind.REFUSED, code="X")
+    answer(order, reports.AnswerKind.REFUSED, code="X")
     assert order.status == OrderStatus.PARTIALLY_FILLED
 
 
 def test_an_immediate_order_ends_when_all_named_trades_are_booked() -> None:
     order = factories.sent(account=factories.account(), token=factories.token(), fencing_token=factories.lease())
-    answer(order, AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.MATCHED, trade_ids=("t1", "t2"))
+    answer(order, reports.AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.MATCHED, trade_ids=("t1", "t2"))
     assert order.status == OrderStatus.OPEN
     fills.record_trades(reports=[factories.trade(order, shares="5")], actor=SERVICE, now=NOW)
     order.refresh_from_db()
@@ -152,7 +152,7 @@ def test_an_immediate_order_ends_when_all_named_trades_are_booked() -> None:
 def test_the_answer_may_come_after_the_fills() -> None:
     order = factories.sent(account=factories.account(), token=factories.token(), fencing_token=factories.lease())
     fills.record_trades(reports=[factories.trade(order, shares="5")], actor=SERVICE, now=NOW)
-    answer(order, AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.MATCHED, trade_ids=("t1",))
+    answer(order, reports.AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.MATCHED, trade_ids=("t1",))
     assert (order.status, order.code) == (OrderStatus.CANCELED, "REST_NOT_FILLED")
 
 
@@ -177,7 +177,7 @@ def test_the_venues_own_report_revives_and_closes() -> None:
         (VenueOrderStatus.LIVE, OrderStatus.OPEN),
         (VenueOrderStatus.CANCELED, OrderStatus.CANCELED),
     ]:
-        seen = outcomes.OrderSeen(order.order_hash or "", venue_status)
+        seen = reports.OrderSeen(order.order_hash or "", venue_status)
         foreign = outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
         order.refresh_from_db()
         assert (order.status, foreign) == (status, [])
@@ -185,7 +185,7 @@ def test_the_venues_own_report_revives_and_closes() -> None:
 
 def test_another_accounts_hash_is_foreign() -> None:
     order = factories.sent(account=factories.account(), token=factories.token(), fencing_token=factories.lease())
-    seen = outcomes.OrderSeen(order.order_hash or "", VenueOrderStatus.CANCELED)
+    seen = reports.OrderSeen(order.order_hash or "", VenueOrderStatus.CANCELED)
     assert outcomes.record_seen(account_id=factories.account().id, seen=[seen], actor=SERVICE, now=NOW)
     order.refresh_from_db()
     assert order.status == OrderStatus.SENT
@@ -195,7 +195,7 @@ def test_the_same_bytes_are_sent_again_only_while_the_order_is_unknown() -> None
     fencing = factories.lease()
     order = factories.sent(account=factories.account(), token=factories.token(), fencing_token=fencing)
     assert outcomes.count_attempt(order_id=order.pk, service=SERVICE, fencing_token=fencing, now=NOW)
-    with pytest.raises(outcomes.LeaseLost):
+    with pytest.raises(reports.LeaseLost):
         outcomes.count_attempt(order_id=order.pk, service=SERVICE, fencing_token=fencing + 1, now=NOW)
-    answer(order, AnswerKind.REFUSED, code="X")
+    answer(order, reports.AnswerKind.REFUSED, code="X")
     assert not outcomes.count_attempt(order_id=order.pk, service=SERVICE, fencing_token=fencing, now=NOW)
