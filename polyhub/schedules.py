@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django_q.models import Schedule
+from django_q.tasks import async_task
 
 # Rows with this prefix are ours to change and delete.
 PREFIX = "polyhub:"
@@ -20,9 +21,11 @@ class Periodic:
     cluster: str = JOBS
 
 
+GUARD = "polyhub.tasks.guard_services"
+
 PERIODIC = (
     # The last net below the services' own watch over each other.
-    Periodic("guard-services", "polyhub.tasks.guard_services", minutes=1, cluster=ENGINES),
+    Periodic("guard-services", GUARD, minutes=1, cluster=ENGINES),
     Periodic("tidy", "polyhub.housekeeping.tidy", minutes=60),
 )
 
@@ -44,3 +47,8 @@ def sync() -> None:
                 "cluster": None if task.cluster == JOBS else task.cluster,
             },
         )
+
+
+def start_services() -> None:
+    """Have the guard run as soon as the engines are up, without waiting for its schedule."""
+    async_task(GUARD, cluster=ENGINES)

@@ -52,11 +52,10 @@ class Supervisor:
         cwd: str,
         output: TextIO,
         on_start: Callable[[str, int], None],
-        on_stopping: Callable[[], None],
     ) -> None:
         self._children = {program.name: Child(program) for program in programs}
         self._env, self._cwd = dict(env), cwd
-        self._on_start, self._on_stopping = on_start, on_stopping
+        self._on_start = on_start
         self._events: multiprocessing.Queue[Any] = multiprocessing.Queue()
         self._printer = printer.Printer(output, width=max(map(len, self._children)) + 1)
         self._colours = colour.get_colours()
@@ -140,7 +139,6 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         self._stops = max(self._stops, 1)
-        self._on_stopping()
         first = [child for name, child in self._children.items() if name not in processes.LAST_TO_STOP]
         last = [child for name, child in self._children.items() if name in processes.LAST_TO_STOP]
         self._stop(first, DRAIN_S)
@@ -153,7 +151,7 @@ class Supervisor:
             for child in children:
                 if child.running and child.pid is not None and child.program.name not in asked:
                     asked.add(child.program.name)
-                    _signal(child.pid, signal.SIGTERM)
+                    _ask_to_end(child.pid)
             # A second Ctrl-C means now.
             if time.monotonic() > deadline or self._stops > 1:
                 for child in children:
@@ -164,6 +162,12 @@ class Supervisor:
             self._take_events()
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+def _ask_to_end(pid: int) -> None:
+    """SIGTERM to the main process, then to those below it that wait for it: a cluster does not tell its running tasks.
+
+    The others must not get one: an idle worker would die holding the lock of the task queue.
+    """
+    below = processes.descendants_catching(pid, signal.SIGTERM)
+    for each in (pid, *below):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGTERM)

@@ -24,14 +24,11 @@ def note(name, pid):
     with (folder / "starts.txt").open("a") as file:
         file.write(f"{name} {pid}\\n")
 
-def stopping():
-    (folder / "stopping.txt").touch()
-
 programs = [
     processes.Program(name, (sys.executable, "-u", "-c", code)) for name, code in zip(sys.argv[2::2], sys.argv[3::2])
 ]
 watch = supervisor.Supervisor(
-    programs, env={"PATH": "/usr/bin:/bin"}, cwd=str(folder), output=sys.stdout, on_start=note, on_stopping=stopping
+    programs, env={"PATH": "/usr/bin:/bin"}, cwd=str(folder), output=sys.stdout, on_start=note
 )
 watch.run()
 sys.exit(f"gave up on {watch.failed}" if watch.failed else 0)
@@ -46,6 +43,18 @@ PARENT = (
     "open('child.txt', 'w').write(str(child.pid)); time.sleep(600)"
 )
 
+# As a cluster does: the main process waits for its task, which knows of the signal only when told itself.
+CLUSTER = (
+    "import multiprocessing, signal, sys, threading;"
+    "context = multiprocessing.get_context('fork');"
+    "stop = lambda *_: (open('drained.txt', 'w').close(), sys.exit(0));"
+    "task = context.Process(target=lambda: (signal.signal(15, stop), open('busy.txt', 'w').close(), signal.pause()));"
+    "idle = context.Process(target=lambda: (signal.signal(15, signal.SIG_DFL), signal.pause()), daemon=True);"
+    "task.start(); idle.start();"
+    "signal.signal(15, lambda *_: (task.join(), open('idle.txt', 'w').write(str(idle.is_alive())), sys.exit(0)));"
+    "threading.Event().wait()"
+)
+
 Run = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -56,9 +65,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
     def start(**programs: str) -> "subprocess.Popen[str]":
         arguments = [part for pair in programs.items() for part in pair]
         command = [sys.executable, "-c", SUPERVISE, str(tmp_path), *arguments]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path.cwd()
-        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path.cwd())
         started.append(process)
         return process
 
@@ -102,7 +109,6 @@ def test_one_signal_stops_every_program_even_a_deaf_one(run: Run, tmp_path: Path
     watch.send_signal(number)
     watch.communicate(timeout=10)
     assert watch.returncode == 0
-    assert (tmp_path / "stopping.txt").exists()
     assert not any(psutil.pid_exists(pid) for _, pid in starts(tmp_path))
 
 
@@ -114,6 +120,15 @@ def test_children_of_a_program_do_not_outlive_it(run: Run, tmp_path: Path) -> No
     eventually(lambda: not _runs(child))
 
 
+def test_a_running_task_is_told_to_drain_and_an_idle_worker_is_left_alone(run: Run, tmp_path: Path) -> None:
+    watch = run(engines=CLUSTER)
+    eventually((tmp_path / "busy.txt").exists)
+    watch.send_signal(signal.SIGTERM)
+    watch.communicate(timeout=10)
+    assert (tmp_path / "drained.txt").exists()
+    assert (tmp_path / "idle.txt").read_text() == "True"
+
+
 def test_lines_carry_the_name_of_their_program(run: Run, tmp_path: Path) -> None:
     watch = run(web=WAITS, jobs=WAITS)
     assert watch.stdout is not None
@@ -122,4 +137,4 @@ def test_lines_carry_the_name_of_their_program(run: Run, tmp_path: Path) -> None
 
 
 def _runs(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return processes.is_alive(pid)

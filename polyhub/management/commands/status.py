@@ -44,7 +44,7 @@ class Command(BaseCommand):
 def _process_rows(state: dict[str, Any], alive: dict[str, int]) -> list[tuple[str, ...]]:
     if not state:
         return []
-    rows = [("hub", "running", str(state["pid"]))]
+    rows: list[tuple[str, ...]] = [("hub", "running", str(state["pid"]))]
     for name, process in state.get("processes", {}).items():
         rows.append((name, "running" if name in alive else "ended", str(process["pid"])))
     return rows

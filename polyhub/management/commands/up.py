@@ -1,0 +1,153 @@
+"""`hub up`: everything on one machine, in the foreground."""
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from argparse import ArgumentParser
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from polyhub import postgres, processes, schedules, startup, supervisor
+from polyhub.lib.clock import SystemClock
+
+READY_WITHIN_S = 60.0
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+
+
+class Command(BaseCommand):
+    help = "Start PolyHub on this machine; Ctrl-C stops it."
+    requires_system_checks = ["__all__"]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=_port, default=8000, help="port of the web pages (8000)")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+        parser.add_argument("--no-demo", action="store_true", help="make no demo users")
+
+    def handle(self, *args: Any, host: str, port: int, no_demo: bool, **options: Any) -> None:
+        address = _address(host, port)
+        running = processes.Running(settings.VAR_DIR)
+        started_here = not settings.EMBEDDED or not running.is_claimed()
+        try:
+            with running.claim(address=address):
+                self._run(running, host=host, port=port, address=address, demo=not no_demo)
+        except processes.AlreadyRunning as error:
+            raise CommandError(
+                f"{error}\nLook at it with ./hub status, or stop it with Ctrl-C where it runs."
+            ) from error
+        except (startup.CannotStart, postgres.PostgresFailed) as error:
+            raise CommandError(str(error)) from error
+        finally:
+            if settings.EMBEDDED and started_here:
+                connections.close_all()
+                postgres.stop(settings.VAR_DIR, only_if_idle=True)
+
+    def _run(self, running: processes.Running, *, host: str, port: int, address: str, demo: bool) -> None:
+        began = time.monotonic()
+        sandbox_url = settings.SANDBOX_URL if settings.VENUE == "sandbox" else None
+        _check_ports(host, port, sandbox_url)
+        startup.check_database()
+        startup.prepare_tables()
+        startup.collect_static()
+        schedules.sync()
+        schedules.start_services()
+        with_demo = demo and sandbox_url is not None
+        if with_demo:
+            _demo().ensure(now=SystemClock().now())
+        # The children are forked: they must not share our connections.
+        connections.close_all()
+        found = processes.programs(host=host, port=port, sandbox_url=sandbox_url)
+        (settings.VAR_DIR / "run" / "Procfile").write_text(processes.procfile(found))
+        watch = supervisor.Supervisor(
+            found,
+            env=_child_env(host, demo=with_demo),
+            cwd=str(settings.BASE_DIR),
+            output=sys.stdout,
+            on_start=running.record,
+        )
+        waiter = threading.Thread(target=_announce, args=(watch, host, port, began, with_demo), daemon=True)
+        waiter.start()
+        watch.run()
+        if watch.failed:
+            raise CommandError(f"{watch.failed} keeps ending; its last lines above say why.")
+
+
+def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, demo: bool) -> None:
+    """Wait until everything is ready, then say where it is and what to try."""
+    deadline = began + READY_WITHIN_S
+    answer: dict[str, Any] | None = None
+    funded = not demo
+    while time.monotonic() < deadline:
+        if not funded:
+            with contextlib.suppress(OSError):
+                _demo().fund_demo_wallets()
+                funded = True
+        answer = startup.read_ready(_local(host), port)
+        if answer and answer.get("ok"):
+            break
+        time.sleep(startup.READY_POLL_S)
+    if not (answer and answer.get("ok")):
+        parts = (answer or {}).get("parts", {})
+        missing = ", ".join(f"{name} ({part['detail']})" for name, part in parts.items() if not part["ok"])
+        watch.say(f"Not ready after {READY_WITHIN_S:.0f} s: {missing or 'the web process does not answer'}.")
+        return
+    watch.say(f"Ready after {time.monotonic() - began:.1f} s: {_address(host, port)}")
+    if demo:
+        for line in _demo().welcome():
+            watch.say(line)
+
+
+def _check_ports(host: str, port: int, sandbox_url: str | None) -> None:
+    if not processes.port_is_free(host, port):
+        raise startup.CannotStart(
+            f"Port {port} is taken by another program. Choose another: ./hub up --port {port + 1}"
+        )
+    if sandbox_url is not None:
+        parts = urlsplit(sandbox_url)
+        if not processes.port_is_free(parts.hostname or "127.0.0.1", parts.port or 80):
+            raise startup.CannotStart(
+                f"Port {parts.port} of the local venue is taken by another program. "
+                f"Choose another: SANDBOX_URL=http://127.0.0.1:{(parts.port or 80) + 1} ./hub up"
+            )
+
+
+def _child_env(host: str, *, demo: bool) -> dict[str, str]:
+    hosts = [*settings.ALLOWED_HOSTS, "127.0.0.1", "localhost"]
+    if host not in {"127.0.0.1", "localhost", "::1"}:
+        hosts += [socket.gethostname(), *([] if host in EVERYWHERE else [host])]
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
+        "LOG_TIMES": "false",
+        **({"POLYHUB_DEMO": "true"} if demo else {}),
+    }
+
+
+def _demo() -> Any:
+    from polyhub import demo
+
+    return demo
+
+
+def _address(host: str, port: int) -> str:
+    local = _local(host)
+    return f"http://[{local}]:{port}" if ":" in local else f"http://{local}:{port}"
+
+
+def _local(host: str) -> str:
+    """An address at which this machine reaches a server listening on `host`."""
+    return "127.0.0.1" if host in EVERYWHERE else host
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:
+        raise ValueError
+    return port
