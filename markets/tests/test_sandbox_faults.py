@@ -113,7 +113,7 @@ async def test_pauses_answer_in_the_venues_words(
 async def test_post_only_mode_lets_post_only_orders_and_cancels_pass(
     sandbox: RunningSandbox, alice: Trader, market: SandboxMarket
 ) -> None:
-    sandbox.fault("post_only_mode", method="POST")
+    sandbox.fault("post_only_mode")
     status, placed = await alice.order("BUY", market.yes, "0.40", "10", post={"postOnly": True})
     assert status == 200
     _, answer = await alice.call("DELETE", "/order", {"orderID": placed["orderID"]})

@@ -148,7 +148,11 @@ class Sandbox:
         except (WrongSignature, ValueError) as error:
             raise OrderRejected("invalid signature") from error
         doomed = self.faults.hit(
-            ["failed_settlement"], now_ms=now, path="/clob/order", wallets=(new.wallet, credentials.signer)
+            ["failed_settlement"],
+            now_ms=now,
+            path="/clob/order",
+            method="POST",
+            wallets=(new.wallet, credentials.signer),
         )
         known = new.order_hash in self.publisher.owners
         self.publisher.owners.setdefault(new.order_hash, Ownership(credentials.api_key, credentials.signer))

@@ -35,6 +35,7 @@ class UnknownFault(ValueError):
 class FaultRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`route` is the beginning of a path with its prefix (`/clob/order`); empty means every route of the protocol.
 
+    late_accept, post_only_mode and failed_settlement strike POST of `/clob/order` and `/clob/orders` by default.
     `wallet` is a trading address or a signer. `count` ends the fault after so many hits, `for_seconds` by time.
     """
 
@@ -59,6 +60,7 @@ class Fault:
         self.fault_id = fault_id
         self.request = request
         self.route = request.route if request.route is not None else _DEFAULT_ROUTE.get(request.name, "")
+        self.method = request.method or ("POST" if request.route is None and self.route else "")
         self.left = request.count
         self.hits = 0
         self.until_ms = now_ms + int(request.for_seconds * 1000) if request.for_seconds is not None else None
@@ -98,7 +100,7 @@ class Faults:
             request = fault.request
             if request.name not in wanted or not path.startswith(fault.route):
                 continue
-            if request.method and request.method != method:
+            if fault.method and fault.method != method:
                 continue
             if request.wallet and request.wallet.lower() not in {wallet.lower() for wallet in wallets}:
                 continue

@@ -37,15 +37,22 @@ class Connection:
 
 class Hub:
     def __init__(self) -> None:
-        self._all: set[Connection] = set()
+        self._by_channel: dict[str, set[Connection]] = {MARKET: set(), USER: set(), RTDS: set()}
+        self._by_signer: dict[str, set[Connection]] = defaultdict(set)
         self._by_token: dict[str, set[Connection]] = defaultdict(set)
 
     def add(self, connection: Connection) -> None:
-        self._all.add(connection)
+        self._by_channel[connection.channel].add(connection)
 
     def remove(self, connection: Connection) -> None:
-        self._all.discard(connection)
+        self._by_channel[connection.channel].discard(connection)
+        self._by_signer[connection.signer].discard(connection)
         self.unsubscribe(connection, list(connection.tokens))
+
+    def identify(self, connection: Connection, signer: str) -> None:
+        """The user socket proved whose it is."""
+        connection.signer = signer
+        self._by_signer[signer].add(connection)
 
     def subscribe(self, connection: Connection, tokens: Iterable[str]) -> list[str]:
         """Adds tokens; returns those that are new to the connection."""
@@ -68,19 +75,13 @@ class Hub:
         return found
 
     def user(self, signer: str, condition_id: str) -> list[Connection]:
-        return [
-            one
-            for one in self._all
-            if one.channel == USER and one.signer == signer and (not one.markets or condition_id in one.markets)
-        ]
+        mine = self._by_signer.get(signer, ())
+        return [one for one in mine if not one.markets or condition_id in one.markets]
 
     def rtds(self, kind: str) -> list[Connection]:
         """Connections subscribed to this type of the activity topic ("*" is every type)."""
-        return [
-            one
-            for one in self._all
-            if one.channel == RTDS and (("activity", kind) in one.topics or ("activity", "*") in one.topics)
-        ]
+        wanted = {("activity", kind), ("activity", "*")}
+        return [one for one in self._by_channel[RTDS] if wanted & one.topics]
 
     def of_channel(self, channel: str) -> list[Connection]:
-        return [one for one in self._all if channel in ("", one.channel)]
+        return [one for name, ones in self._by_channel.items() if channel in ("", name) for one in ones]

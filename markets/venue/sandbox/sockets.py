@@ -124,7 +124,7 @@ class Sockets:
             if owner is None:
                 connection.close()
                 return
-            connection.signer = owner.signer
+            self._sandbox.hub.identify(connection, owner.signer)
             connection.markets.update(frame.markets)
         else:
             connection.push("INVALID OPERATION")
