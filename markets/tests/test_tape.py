@@ -35,6 +35,13 @@ def test_a_tape_is_in_order_and_names_only_its_own_tokens(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", tape.names())
+def test_every_market_starts_at_a_price_its_book_can_hold(name: str) -> None:
+    for market in tape.load(name).markets:
+        assert market.first_price % market.tick_size == 0
+        assert market.tick_size <= market.first_price <= 1 - market.tick_size
+
+
+@pytest.mark.parametrize("name", tape.names())
 def test_a_tape_tells_its_source_and_what_is_assumed(name: str) -> None:
     told = (tape.TAPES / name / "SOURCES.md").read_text()
     for word in ("replayed recording", "licence", "commit", "ssumed"):

@@ -11,6 +11,7 @@ import polars as pl
 
 from markets.venue.sandbox import assumptions, ctf
 from markets.venue.sandbox.events import BookEvent, LeaderTradeEvent, MarketDef, Tape
+from polyhub.lib import money
 
 _SIZE = Decimal("0.000001")
 _PRICE = Decimal("0.0000000001")
@@ -122,6 +123,7 @@ def _market(
     slug, title, event_slug = str(first["slug"]), str(first["title"]), str(first["eventSlug"])
     category = assumptions.category_of(slug=slug, title=title)
     price = _exact(first["price"], _PRICE)
+    tick = assumptions.tick_of(_exact(row["price"], _PRICE) for row in rows)
     return MarketDef(
         condition_id=condition.lower(),
         token_ids=tokens,
@@ -132,10 +134,10 @@ def _market(
         event_slug=event_slug,
         event_title=title,
         category=category,
-        tick_size=assumptions.tick_of(_exact(row["price"], _PRICE) for row in rows),
+        tick_size=tick,
         neg_risk=neg_risk,
         fee_rate=assumptions.FEE_RATES[category],
-        first_price=price if int(str(first["outcomeIndex"])) == 0 else 1 - price,
+        first_price=_on_grid(price if int(str(first["outcomeIndex"])) == 0 else 1 - price, tick),
     )
 
 
@@ -147,6 +149,11 @@ def _outcome_names(condition: str, outcomes: dict[tuple[str, int], str]) -> tupl
 def _made_up_number(text: str) -> str:
     """Activity rows do not carry Gamma's event id; the slug's hash keeps events apart."""
     return str(int(hashlib.sha256(text.encode()).hexdigest()[:10], 16))
+
+
+def _on_grid(price: Decimal, tick: Decimal) -> Decimal:
+    """A recorded price is an average of fills; what stands in a book is a multiple of the tick inside (0, 1)."""
+    return min(max(money.nearest_to(price, tick), tick), 1 - tick)
 
 
 def _exact(value: object, step: Decimal) -> Decimal:
@@ -216,7 +223,7 @@ def _book(
 def _ticked_market(number: int, pair: tuple[str, str], events: Sequence[BookEvent]) -> MarketDef:
     own = [event for event in events if event.token_id == pair[0]]
     prices = [price for event in own for price, _ in event.bids + event.asks]
-    fine = any(price % Decimal("0.01") for price in prices)
+    tick = Decimal("0.001") if any(price % Decimal("0.01") for price in prices) else Decimal("0.01")
     middle = (own[0].bids[0][0] + own[0].asks[0][0]) / 2 if own else Decimal("0.5")
     return MarketDef(
         condition_id="0x" + hashlib.sha256(f"unrecorded condition of {pair[0]}".encode()).hexdigest(),
@@ -228,7 +235,7 @@ def _ticked_market(number: int, pair: tuple[str, str], events: Sequence[BookEven
         event_slug=f"recorded-sports-market-{number}",
         event_title=f"Sports market {number} of a socket recording",
         category="sports",
-        tick_size=Decimal("0.001") if fine else Decimal("0.01"),
+        tick_size=tick,
         fee_rate=assumptions.FEE_RATES["sports"],
-        first_price=middle,
+        first_price=_on_grid(middle, tick),
     )
