@@ -14,11 +14,12 @@ from copytrade.domain.rules import Verdict
 from copytrade.services.work import Follower, PendingFill
 from polyhub.lib.push import Push, push
 
+# Rows travel as one JSON value: with hundreds of followers a fraction of the time that bound arrays take.
 _INSERT = """
 INSERT INTO copytrade_copydecision (rule_id, leader_trade_id, verdict, code, numbers, order_id, decided_at)
-SELECT v.rule, v.trade, v.verdict, v.code, v.numbers::jsonb, v.ord, %s
-FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[])
-     AS v(rule, trade, verdict, code, numbers, ord)
+SELECT v.rule, v.trade, v.verdict, v.code, v.numbers, v.ord, %s
+FROM jsonb_to_recordset(%s::jsonb)
+     AS v(rule uuid, trade bigint, verdict text, code text, numbers jsonb, ord bigint)
 ON CONFLICT (rule_id, leader_trade_id) DO NOTHING RETURNING id, rule_id, leader_trade_id
 """
 
@@ -67,15 +68,7 @@ def write(*, decided: Sequence[Decided], now: datetime) -> list[Push]:
     with connection.cursor() as cursor:
         cursor.execute(
             _INSERT,
-            [
-                now,
-                [item.follower.rule_id for item, _ in rows],
-                [fill.id for _, fill in rows],
-                [item.verdict.value for item, _ in rows],
-                [item.code for item, _ in rows],
-                [json.dumps(dict(item.numbers)) for item, _ in rows],
-                [item.order_id for item, _ in rows],
-            ],
+            [now, json.dumps([_row(item, fill) for item, fill in rows])],
         )
         ids = {(rule, int(trade)): int(pk) for pk, rule, trade in cursor.fetchall()}
     return [
@@ -110,6 +103,17 @@ def write_books(*, changes: dict[tuple[UUID, int], BookChange], now: datetime) -
 def tell(*, pushes: Sequence[Push], now: datetime) -> None:
     """The last thing of the transaction."""
     push(pushes=pushes, now=now)
+
+
+def _row(item: Decided, fill: PendingFill) -> dict[str, object]:
+    return {
+        "rule": str(item.follower.rule_id),
+        "trade": fill.id,
+        "verdict": item.verdict.value,
+        "code": item.code,
+        "numbers": dict(item.numbers),
+        "ord": item.order_id,
+    }
 
 
 def _payload(pk: int, item: Decided, fill: PendingFill, *, now: datetime) -> dict[str, object]:
