@@ -297,7 +297,7 @@ REST_KNOX = {
     "TOKEN_TTL": None,
     "AUTH_HEADER_PREFIX": "Token",
 }
-KNOX_TOKEN_MODEL = "accounts.ApiToken"
+KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105 - a model, not a secret
 # The library's own token table is replaced by ours; its migrations would make an unused one beside it.
 MIGRATION_MODULES = {"knox": None}
 SPECTACULAR_SETTINGS = {
@@ -341,4 +341,4 @@ STORAGES = {
 # Shows the demo users on the sign-in page and the sandbox banner; never with the real venue.
 DEMO = env.flag("POLYHUB_DEMO", default=False) and VENUE == "sandbox"
 
-from polyhub.logs import LOGGING as LOGGING  # noqa: E402
+from polyhub.logs import LOGGING as LOGGING  # noqa: E402, PLC0414 - a setting

@@ -12,9 +12,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @pytest.mark.django_db
 def test_each_user_counts_from_one_and_events_of_one_call_stay_in_order() -> None:
-    push.push(
-        pushes=[push.Push(1, "a", {"n": 1}), push.Push(2, "a", {"n": 2}), push.Push(1, "b", {"n": 3})], now=NOW
-    )
+    push.push(pushes=[push.Push(1, "a", {"n": 1}), push.Push(2, "a", {"n": 2}), push.Push(1, "b", {"n": 3})], now=NOW)
     push.push(pushes=[push.Push(1, "c", {"at": NOW})], now=NOW)
     mine = list(PushEvent.objects.filter(user_id=1).order_by("seq").values_list("seq", "topic"))
     assert mine == [(1, "a"), (2, "b"), (3, "c")]
@@ -27,9 +25,14 @@ def test_a_rolled_back_change_leaves_no_event_and_no_hole() -> None:
         pass
 
     push.push(pushes=[push.Push(1, "kept", {})], now=NOW)
-    with pytest.raises(Undone), transaction.atomic():
-        push.push(pushes=[push.Push(1, "undone", {})], now=NOW)
-        raise Undone
+
+    def change_and_fail() -> None:
+        with transaction.atomic():
+            push.push(pushes=[push.Push(1, "undone", {})], now=NOW)
+            raise Undone
+
+    with pytest.raises(Undone):
+        change_and_fail()
     push.push(pushes=[push.Push(1, "next", {})], now=NOW)
     assert list(PushEvent.objects.order_by("seq").values_list("seq", "topic")) == [(1, "kept"), (2, "next")]
 
