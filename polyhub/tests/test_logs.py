@@ -2,6 +2,8 @@ import logging
 import secrets
 import sys
 
+from django.test import RequestFactory
+
 from polyhub import logs
 from polyhub.lib import masking
 
@@ -42,3 +44,11 @@ def test_a_key_in_an_exceptions_own_words_is_masked_with_its_traceback() -> None
 
 def test_the_formatter_of_every_line_is_the_masking_one() -> None:
     assert logs.LOGGING["formatters"]["line"]["()"] == "polyhub.lib.masking.MaskingFormatter"
+
+
+def test_a_not_ready_answer_is_no_error_line_and_others_are() -> None:
+    record = logging.LogRecord("django.request", logging.ERROR, "f", 1, "Service Unavailable", (), None)
+    record.request = RequestFactory().get("/ready")
+    assert not logs.NotReadyIsNews().filter(record)
+    record.request = RequestFactory().get("/copy/")
+    assert logs.NotReadyIsNews().filter(record)

@@ -1,0 +1,55 @@
+from importlib import import_module
+
+import pytest
+from django_q.models import OrmQ, Schedule
+
+from polyhub import schedules
+
+
+@pytest.mark.parametrize("task", schedules.PERIODIC, ids=lambda task: task.name)
+def test_every_declared_function_exists(task: schedules.Periodic) -> None:
+    module, _, name = task.function.rpartition(".")
+    assert callable(getattr(import_module(module), name))
+
+
+@pytest.mark.django_db
+def test_the_table_becomes_what_is_declared() -> None:
+    schedules.sync()
+    rows = {row.name: (row.func, row.minutes, row.cluster) for row in Schedule.objects.all()}
+    assert rows == {
+        f"polyhub:{task.name}": (task.function, task.minutes, None if task.cluster == "jobs" else task.cluster)
+        for task in schedules.PERIODIC
+    }
+
+
+@pytest.mark.django_db
+def test_a_second_start_changes_nothing_and_keeps_the_next_run() -> None:
+    schedules.sync()
+    before = list(Schedule.objects.order_by("id").values())
+    schedules.sync()
+    assert list(Schedule.objects.order_by("id").values()) == before
+
+
+@pytest.mark.django_db
+def test_rows_no_longer_declared_go_and_those_of_others_stay() -> None:
+    Schedule.objects.create(name="polyhub:old", func="polyhub.gone")
+    Schedule.objects.create(name="somebody else's", func="their.task")
+    schedules.sync()
+    names = set(Schedule.objects.values_list("name", flat=True))
+    assert "polyhub:old" not in names
+    assert "somebody else's" in names
+
+
+@pytest.mark.django_db
+def test_an_edited_row_is_put_right() -> None:
+    schedules.sync()
+    Schedule.objects.filter(name="polyhub:tidy").update(func="os.system", minutes=1, cluster="engines")
+    schedules.sync()
+    row = Schedule.objects.get(name="polyhub:tidy")
+    assert (row.func, row.minutes, row.cluster) == ("polyhub.housekeeping.tidy", 60, None)
+
+
+@pytest.mark.django_db
+def test_the_services_are_started_on_the_engines_cluster() -> None:
+    schedules.start_services()
+    assert list(OrmQ.objects.values_list("key", flat=True)) == ["engines"]
