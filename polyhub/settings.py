@@ -82,6 +82,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "polyhub.context.page",
             ],
         },
     },
@@ -246,6 +247,7 @@ SESSION_COOKIE_NAME = "__Host-session" if BEHIND_HTTPS else "polyhub_session"
 CSRF_COOKIE_NAME = "__Host-csrf" if BEHIND_HTTPS else "polyhub_csrf"
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = False
+CSRF_FAILURE_VIEW = "polyhub.views.csrf_failure"
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = BEHIND_HTTPS
 SECURE_HSTS_PRELOAD = BEHIND_HTTPS
