@@ -113,6 +113,12 @@ def wallet_named(*, address: str) -> Wallet:
     return wallet
 
 
+def names_of(*, addresses: Sequence[str]) -> dict[str, str]:
+    """Names by address; wallets that are not recorded are absent."""
+    rows = Wallet.objects.filter(address__in={address.lower() for address in addresses})
+    return dict(rows.values_list("address", "alias"))
+
+
 def wallet_profile(*, address: str) -> WalletProfile:
     """What the recorded trades of one wallet measure, beside the figures of its row."""
     wallet = wallet_named(address=address)
