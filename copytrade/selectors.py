@@ -14,11 +14,19 @@ from copytrade.domain.rules import RuleStatus, Verdict
 from copytrade.models import CopyDecision, CopyRule, LeaderBook
 from copytrade.services.work import SOURCE
 from markets.models import Quote, Token
+from polyhub.lib.errors import AppError
 from polyhub.lib.money import ZERO
 from trading.services import booked
 from trading.services.booked import Booked
 
 _ENDED_EMPTY = ("DENIED", "REJECTED", "CANCELED", "EXPIRED", "PRESUMED_NOT_PLACED")
+
+
+class RuleNotFound(AppError):
+    """There is none, or it is somebody else's: the answer is the same."""
+
+    code = "NOT_FOUND"
+    http_status = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,27 @@ def rules_of(*, user: User, mode: AccountMode | None = None) -> QuerySet[CopyRul
 
 def active_rules_of(*, user: User, mode: AccountMode | None = None) -> QuerySet[CopyRule]:
     return rules_of(user=user, mode=mode).exclude(status=RuleStatus.STOPPED)
+
+
+def rule_of(*, user: User, rule_id: UUID) -> CopyRule:
+    """Raises RuleNotFound for a foreign rule too."""
+    rule = rules_of(user=user).filter(pk=rule_id).first()
+    if rule is None:
+        raise RuleNotFound("There is no such rule.")
+    return rule
+
+
+def today_of(*, user: User, mode: AccountMode, since: datetime) -> dict[str, int]:
+    """How many verdicts of each kind since a time: ORDERED, SKIPPED."""
+    rows = CopyDecision.objects.filter(rule__account__user=user, rule__account__mode=mode, decided_at__gte=since)
+    counted = dict(rows.values_list("verdict").annotate(count=Count("id")).order_by())
+    return {verdict.value: counted.get(verdict.value, 0) for verdict in Verdict}
+
+
+def codes_of(*, user: User, mode: AccountMode, since: datetime) -> list[tuple[str, int]]:
+    """How often each code was the verdict since a time, the most frequent first."""
+    rows = CopyDecision.objects.filter(rule__account__user=user, rule__account__mode=mode, decided_at__gte=since)
+    return list(rows.values_list("code").annotate(count=Count("id")).order_by("-count", "code"))
 
 
 def decisions_of(

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.views.generic import TemplateView
@@ -20,14 +20,14 @@ WORDS = {
     403: ("FORBIDDEN", "You may not do that here", "If you came from an old page, reload it and try again."),
     404: ("NOT_FOUND", "There is nothing here", "It may have moved, or it belongs to somebody else."),
     500: ("SERVER_ERROR", "Something broke on our side", "It has been noted. Your orders are safe: engines run apart."),
-    503: ("UNAVAILABLE", "We will be right back", "The database does not answer just now. This page tries again by itself."),
+    503: ("UNAVAILABLE", "We will be right back", "The database does not answer now. This page tries again by itself."),
 }
 
 
 class Landing(TemplateView):
     template_name = "pages/landing.html"
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
             return redirect("cockpit")
         return super().get(request, *args, **kwargs)
@@ -65,14 +65,14 @@ def problem(request: HttpRequest, status: int) -> HttpResponse:
     """The page, the note or the JSON for an HTTP status."""
     code, heading, advice = WORDS[status]
     if request.path.startswith(API_PREFIX):
-        answer: HttpResponse = JsonResponse({"code": code, "message": f"{heading}. {advice}", "details": {}}, status=status)
+        told = {"code": code, "message": f"{heading}. {advice}", "details": {}}
+        answer: HttpResponse = JsonResponse(told, status=status)
     elif is_partial(request):
         answer = note(request, f"{heading}. {advice}", status=status)
     else:
-        words = {"status": status, "heading": heading, "advice": advice, "retry_s": RETRY_AFTER_S if status == 503 else 0}
+        retry_s = RETRY_AFTER_S if status == 503 else 0
+        words = {"status": status, "heading": heading, "advice": advice, "retry_s": retry_s}
         answer = HttpResponse(render_to_string("pages/error.html", words), status=status)
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
-
-

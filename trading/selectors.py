@@ -13,7 +13,7 @@ from accounts.models import AccountMode, TradingAccount, User
 from markets.models import Quote, Token
 from polyhub.lib.errors import AppError
 from polyhub.lib.money import ZERO
-from trading.domain.orders import UNFINISHED
+from trading.domain.orders import UNFINISHED, OrderStatus
 from trading.models import Balance, Engine, EquityPoint, Fill, Order, OrderEvent, Position
 
 _UNFINISHED = sorted(status.value for status in UNFINISHED)
@@ -149,6 +149,11 @@ def open_orders_of(*, user: User, mode: AccountMode | None = None) -> QuerySet[O
     return orders_of_user(user=user, mode=mode).filter(status__in=_UNFINISHED)
 
 
+def unanswered_of(*, user: User, mode: AccountMode, before: datetime) -> QuerySet[Order]:
+    """Orders sent before a time that the venue has not answered: their outcome is unknown."""
+    return orders_of_user(user=user, mode=mode).filter(status=OrderStatus.SENT, sent_at__lt=before)
+
+
 def order_of(*, user: User, order_id: int) -> Order:
     """Raises OrderNotFound for a foreign order too."""
     order = orders_of_user(user=user).filter(pk=order_id).first()
@@ -192,9 +197,7 @@ def holdings(*, positions: Sequence[Position]) -> list[Holding]:
 
 def portfolio_of(*, user: User, mode: AccountMode) -> Portfolio:
     """What a user's accounts of one mode hold and are worth, in a fixed number of queries."""
-    accounts = list(
-        TradingAccount.objects.filter(user=user, mode=mode).order_by("-is_primary", "created_at", "id")
-    )
+    accounts = list(TradingAccount.objects.filter(user=user, mode=mode).order_by("-is_primary", "created_at", "id"))
     if not accounts:
         return Portfolio(mode)
     positions = list(positions_of_user(user=user, mode=mode))

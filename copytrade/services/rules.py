@@ -78,7 +78,7 @@ def create_rule(*, account: TradingAccount, leader: str, terms: RuleInput, now: 
         raise InvalidRule("This account is stopped; choose another one.", details={"field": "account"})
     if account.trading_address and account.trading_address.lower() == address:
         raise InvalidRule("An account cannot follow its own wallet.", details={"field": "leader", "value": address})
-    _check(terms)
+    check_terms(terms)
     rule = CopyRule(account=account, leader=address, status=RuleStatus.ACTIVE, created_at=now)
     _apply(rule, terms, now=now)
     try:
@@ -97,7 +97,7 @@ def create_rule(*, account: TradingAccount, leader: str, terms: RuleInput, now: 
 @transaction.atomic
 def change_rule(*, rule: CopyRule, terms: RuleInput, now: datetime) -> CopyRule:
     """New terms for what the leader does from now on. Raises InvalidRule, RuleStopped."""
-    _check(terms)
+    check_terms(terms)
     row = _locked(rule)
     _apply(row, terms, now=now)
     row.save(update_fields=[*_LABELS, "updated_at"])
@@ -150,8 +150,8 @@ def check_address(text: str) -> str:
     return address
 
 
-def _check(terms: RuleInput) -> None:
-    """Every field, with a sentence that says what is allowed."""
+def check_terms(terms: RuleInput) -> None:
+    """Every field, with a sentence that says what is allowed. Raises InvalidRule."""
     if terms.sizing is Sizing.RATIO:
         _within("ratio", terms.ratio, above=Decimal(0), most=MAX_RATIO)
         if terms.fixed_usdc is not None:

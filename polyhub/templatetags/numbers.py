@@ -37,7 +37,10 @@ def signed(amount: Decimal | None) -> str:
     figure = f"{sign}${abs(rounded):,.2f}"
     return format_html(
         '<span class="num {}"><span aria-hidden="true">{}</span> <span class="visually-hidden">{} </span>{}</span>',
-        tone, arrow, word, figure,
+        tone,
+        arrow,
+        word,
+        figure,
     )
 
 
@@ -91,7 +94,8 @@ def ago(context: template.Context, at: datetime | None, empty: str = "never") ->
     if at is None:
         return format_html('<span class="text-secondary">{}</span>', empty)
     age = int((context["now"] - at).total_seconds())
-    return format_html('<time datetime="{}" data-ago title="{} UTC">{}</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", in_words(age))
+    exact = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" data-ago title="{}">{}</time>', at.isoformat(), exact, in_words(age))
 
 
 def in_words(age_s: int) -> str:
