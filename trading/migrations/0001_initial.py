@@ -7,225 +7,396 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('markets', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("markets", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Balance',
+            name="Balance",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('cash_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('deposited_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('venue_cash_usdc', models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
-                ('venue_checked_at', models.DateTimeField(blank=True, null=True)),
-                ('updated_at', models.DateTimeField()),
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='balance', to='accounts.tradingaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("cash_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("deposited_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("venue_cash_usdc", models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
+                ("venue_checked_at", models.DateTimeField(blank=True, null=True)),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="balance",
+                        to="accounts.tradingaccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('client_order_id', models.UUIDField(unique=True)),
-                ('side', models.CharField(choices=[('BUY', 'Buy'), ('SELL', 'Sell')], max_length=4)),
-                ('order_type', models.CharField(choices=[('GTC', 'Gtc'), ('GTD', 'Gtd'), ('FOK', 'Fok'), ('FAK', 'Fak')], max_length=4)),
-                ('price', models.DecimalField(decimal_places=4, max_digits=6)),
-                ('shares', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('post_only', models.BooleanField(default=False)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('maker_units', models.BigIntegerField()),
-                ('taker_units', models.BigIntegerField()),
-                ('salt', models.BigIntegerField()),
-                ('timestamp_ms', models.BigIntegerField()),
-                ('status', models.CharField(choices=[('AWAITING_APPROVAL', 'Awaiting approval'), ('PENDING', 'Pending'), ('DENIED', 'Denied'), ('SENT', 'Sent'), ('OPEN', 'Open'), ('PARTIALLY_FILLED', 'Partially filled'), ('FILLED', 'Filled'), ('CANCELED', 'Canceled'), ('EXPIRED', 'Expired'), ('REJECTED', 'Rejected'), ('PRESUMED_NOT_PLACED', 'Presumed not placed')], default=trading.domain.orders.OrderStatus['PENDING'], max_length=20)),
-                ('code', models.CharField(blank=True, default='', max_length=64)),
-                ('message', models.CharField(blank=True, default='', max_length=500)),
-                ('order_hash', models.CharField(blank=True, max_length=66, null=True, unique=True)),
-                ('wire', models.BinaryField(blank=True, null=True)),
-                ('service', models.CharField(blank=True, default='', max_length=64)),
-                ('fencing_token', models.BigIntegerField(blank=True, null=True)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('cancel_requested_at', models.DateTimeField(blank=True, null=True)),
-                ('filled_shares', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('filled_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('fee_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('venue_trade_ids', models.JSONField(blank=True, default=list)),
-                ('admitted_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('reserved_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('reserved_shares', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('source', models.CharField(max_length=16)),
-                ('source_ref', models.CharField(blank=True, default='', max_length=64)),
-                ('actor', models.CharField(max_length=80)),
-                ('risk_verdict', models.CharField(blank=True, default='', max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('answered_at', models.DateTimeField(blank=True, null=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('watch_until', models.DateTimeField(blank=True, null=True)),
-                ('updated_at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='accounts.tradingaccount')),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='markets.token')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("client_order_id", models.UUIDField(unique=True)),
+                ("side", models.CharField(choices=[("BUY", "Buy"), ("SELL", "Sell")], max_length=4)),
+                (
+                    "order_type",
+                    models.CharField(
+                        choices=[("GTC", "Gtc"), ("GTD", "Gtd"), ("FOK", "Fok"), ("FAK", "Fak")], max_length=4
+                    ),
+                ),
+                ("price", models.DecimalField(decimal_places=4, max_digits=6)),
+                ("shares", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("post_only", models.BooleanField(default=False)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("maker_units", models.BigIntegerField()),
+                ("taker_units", models.BigIntegerField()),
+                ("salt", models.BigIntegerField()),
+                ("timestamp_ms", models.BigIntegerField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("AWAITING_APPROVAL", "Awaiting approval"),
+                            ("PENDING", "Pending"),
+                            ("DENIED", "Denied"),
+                            ("SENT", "Sent"),
+                            ("OPEN", "Open"),
+                            ("PARTIALLY_FILLED", "Partially filled"),
+                            ("FILLED", "Filled"),
+                            ("CANCELED", "Canceled"),
+                            ("EXPIRED", "Expired"),
+                            ("REJECTED", "Rejected"),
+                            ("PRESUMED_NOT_PLACED", "Presumed not placed"),
+                        ],
+                        default=trading.domain.orders.OrderStatus["PENDING"],
+                        max_length=20,
+                    ),
+                ),
+                ("code", models.CharField(blank=True, default="", max_length=64)),
+                ("message", models.CharField(blank=True, default="", max_length=500)),
+                ("order_hash", models.CharField(blank=True, max_length=66, null=True, unique=True)),
+                ("wire", models.BinaryField(blank=True, null=True)),
+                ("service", models.CharField(blank=True, default="", max_length=64)),
+                ("fencing_token", models.BigIntegerField(blank=True, null=True)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("cancel_requested_at", models.DateTimeField(blank=True, null=True)),
+                ("filled_shares", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("filled_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("fee_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("venue_trade_ids", models.JSONField(blank=True, default=list)),
+                ("admitted_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("reserved_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("reserved_shares", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("source", models.CharField(max_length=16)),
+                ("source_ref", models.CharField(blank=True, default="", max_length=64)),
+                ("actor", models.CharField(max_length=80)),
+                ("risk_verdict", models.CharField(blank=True, default="", max_length=200)),
+                ("created_at", models.DateTimeField()),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                ("answered_at", models.DateTimeField(blank=True, null=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("watch_until", models.DateTimeField(blank=True, null=True)),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="orders", to="accounts.tradingaccount"
+                    ),
+                ),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="orders", to="markets.token"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Fill',
+            name="Fill",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue_trade_id', models.CharField(max_length=80)),
-                ('side', models.CharField(choices=[('BUY', 'Buy'), ('SELL', 'Sell')], max_length=4)),
-                ('price', models.DecimalField(decimal_places=4, max_digits=6)),
-                ('shares', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('notional_usdc', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('fee_usdc', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('realized_pnl_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('cost_released_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('is_maker', models.BooleanField(default=False)),
-                ('status', models.CharField(choices=[('MATCHED', 'Matched'), ('RETRYING', 'Retrying'), ('MINED', 'Mined'), ('CONFIRMED', 'Confirmed'), ('FAILED', 'Failed')], max_length=10)),
-                ('transaction_hash', models.CharField(blank=True, default='', max_length=66)),
-                ('venue_at', models.DateTimeField()),
-                ('received_at', models.DateTimeField()),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='markets.token')),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='fills', to='trading.order')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("venue_trade_id", models.CharField(max_length=80)),
+                ("side", models.CharField(choices=[("BUY", "Buy"), ("SELL", "Sell")], max_length=4)),
+                ("price", models.DecimalField(decimal_places=4, max_digits=6)),
+                ("shares", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("notional_usdc", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("fee_usdc", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("realized_pnl_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("cost_released_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("is_maker", models.BooleanField(default=False)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("MATCHED", "Matched"),
+                            ("RETRYING", "Retrying"),
+                            ("MINED", "Mined"),
+                            ("CONFIRMED", "Confirmed"),
+                            ("FAILED", "Failed"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("transaction_hash", models.CharField(blank=True, default="", max_length=66)),
+                ("venue_at", models.DateTimeField()),
+                ("received_at", models.DateTimeField()),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="markets.token"
+                    ),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="fills", to="trading.order"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='OrderEvent',
+            name="OrderEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('from_status', models.CharField(blank=True, default='', max_length=20)),
-                ('to_status', models.CharField(max_length=20)),
-                ('code', models.CharField(blank=True, default='', max_length=64)),
-                ('detail', models.JSONField(blank=True, default=dict)),
-                ('actor', models.CharField(max_length=80)),
-                ('at', models.DateTimeField()),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='trading.order')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("from_status", models.CharField(blank=True, default="", max_length=20)),
+                ("to_status", models.CharField(max_length=20)),
+                ("code", models.CharField(blank=True, default="", max_length=64)),
+                ("detail", models.JSONField(blank=True, default=dict)),
+                ("actor", models.CharField(max_length=80)),
+                ("at", models.DateTimeField()),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="trading.order"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Position',
+            name="Position",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('shares', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('sellable_shares', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('settled_shares', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('cost_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('realized_pnl_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('fees_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('opened_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='positions', to='accounts.tradingaccount')),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='positions', to='markets.token')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("shares", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("sellable_shares", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("settled_shares", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("cost_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("realized_pnl_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("fees_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("opened_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="positions",
+                        to="accounts.tradingaccount",
+                    ),
+                ),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="positions", to="markets.token"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SignatureRecord',
+            name="SignatureRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('intent_id', models.UUIDField(unique=True)),
-                ('order_hash', models.CharField(max_length=66, unique=True)),
-                ('account_id', models.UUIDField()),
-                ('service', models.CharField(max_length=64)),
-                ('fencing_token', models.BigIntegerField()),
-                ('notional_units', models.BigIntegerField()),
-                ('signed_on', models.DateField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("intent_id", models.UUIDField(unique=True)),
+                ("order_hash", models.CharField(max_length=66, unique=True)),
+                ("account_id", models.UUIDField()),
+                ("service", models.CharField(max_length=64)),
+                ("fencing_token", models.BigIntegerField()),
+                ("notional_units", models.BigIntegerField()),
+                ("signed_on", models.DateField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'indexes': [models.Index(fields=['account_id', 'signed_on'], name='signature_account_day')],
+                "indexes": [models.Index(fields=["account_id", "signed_on"], name="signature_account_day")],
             },
         ),
         migrations.CreateModel(
-            name='Engine',
+            name="Engine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('INIT', 'Init'), ('LOADING', 'Loading'), ('RUNNING', 'Running'), ('STOPPING', 'Stopping'), ('RECOVERY', 'Recovery'), ('STOPPED', 'Stopped')], default=trading.domain.orders.EngineState['INIT'], max_length=10)),
-                ('detail', models.CharField(blank=True, default='', max_length=300)),
-                ('beat_at', models.DateTimeField(blank=True, null=True)),
-                ('reconciled_at', models.DateTimeField(blank=True, null=True)),
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='engine', to='accounts.tradingaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("INIT", "Init"),
+                            ("LOADING", "Loading"),
+                            ("RUNNING", "Running"),
+                            ("STOPPING", "Stopping"),
+                            ("RECOVERY", "Recovery"),
+                            ("STOPPED", "Stopped"),
+                        ],
+                        default=trading.domain.orders.EngineState["INIT"],
+                        max_length=10,
+                    ),
+                ),
+                ("detail", models.CharField(blank=True, default="", max_length=300)),
+                ("beat_at", models.DateTimeField(blank=True, null=True)),
+                ("reconciled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="engine", to="accounts.tradingaccount"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['INIT', 'LOADING', 'RUNNING', 'STOPPING', 'RECOVERY', 'STOPPED'])), name='engine_state_known')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state__in", ["INIT", "LOADING", "RUNNING", "STOPPING", "RECOVERY", "STOPPED"])
+                        ),
+                        name="engine_state_known",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='EquityPoint',
+            name="EquityPoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('cash_usdc', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('positions_usdc', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='equity_points', to='accounts.tradingaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("cash_usdc", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("positions_usdc", models.DecimalField(decimal_places=6, max_digits=20)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="equity_points",
+                        to="accounts.tradingaccount",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('account', 'at'), name='equity_point_once')],
+                "constraints": [models.UniqueConstraint(fields=("account", "at"), name="equity_point_once")],
             },
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('status__in', ['AWAITING_APPROVAL', 'OPEN', 'PARTIALLY_FILLED', 'PENDING', 'SENT'])), fields=['account', 'id'], name='order_unfinished'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(
+                    ("status__in", ["AWAITING_APPROVAL", "OPEN", "PARTIALLY_FILLED", "PENDING", "SENT"])
+                ),
+                fields=["account", "id"],
+                name="order_unfinished",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['account', '-created_at'], name='order_account_time'),
+            model_name="order",
+            index=models.Index(fields=["account", "-created_at"], name="order_account_time"),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('source_ref', ''), _negated=True), fields=['source_ref', 'token'], name='order_by_source'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(("source_ref", ""), _negated=True),
+                fields=["source_ref", "token"],
+                name="order_by_source",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('side__in', ['BUY', 'SELL'])), name='order_side_known'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("side__in", ["BUY", "SELL"])), name="order_side_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('order_type__in', ['GTC', 'GTD', 'FOK', 'FAK'])), name='order_type_known'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("order_type__in", ["GTC", "GTD", "FOK", "FAK"])), name="order_type_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['AWAITING_APPROVAL', 'PENDING', 'DENIED', 'SENT', 'OPEN', 'PARTIALLY_FILLED', 'FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'PRESUMED_NOT_PLACED'])), name='order_status_known'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "AWAITING_APPROVAL",
+                            "PENDING",
+                            "DENIED",
+                            "SENT",
+                            "OPEN",
+                            "PARTIALLY_FILLED",
+                            "FILLED",
+                            "CANCELED",
+                            "EXPIRED",
+                            "REJECTED",
+                            "PRESUMED_NOT_PLACED",
+                        ],
+                    )
+                ),
+                name="order_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('price__gt', 0), ('price__lt', 1)), name='order_price_0_1'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("price__gt", 0), ("price__lt", 1)), name="order_price_0_1"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('shares__gt', 0)), name='order_shares_positive'),
+            model_name="order",
+            constraint=models.CheckConstraint(condition=models.Q(("shares__gt", 0)), name="order_shares_positive"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('reserved_shares__gte', 0), ('reserved_usdc__gte', 0)), name='order_reserve_not_negative'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("reserved_shares__gte", 0), ("reserved_usdc__gte", 0)),
+                name="order_reserve_not_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', [trading.domain.orders.OrderStatus['SENT'], trading.domain.orders.OrderStatus['OPEN'], trading.domain.orders.OrderStatus['PARTIALLY_FILLED']]), _negated=True), ('order_hash__isnull', False), _connector='OR'), name='order_sent_has_hash'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        (
+                            "status__in",
+                            [
+                                trading.domain.orders.OrderStatus["SENT"],
+                                trading.domain.orders.OrderStatus["OPEN"],
+                                trading.domain.orders.OrderStatus["PARTIALLY_FILLED"],
+                            ],
+                        ),
+                        _negated=True,
+                    ),
+                    ("order_hash__isnull", False),
+                    _connector="OR",
+                ),
+                name="order_sent_has_hash",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.UniqueConstraint(fields=('order', 'venue_trade_id'), name='fill_once'),
+            model_name="fill",
+            constraint=models.UniqueConstraint(fields=("order", "venue_trade_id"), name="fill_once"),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['MATCHED', 'RETRYING', 'MINED', 'CONFIRMED', 'FAILED'])), name='fill_status_known'),
+            model_name="fill",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["MATCHED", "RETRYING", "MINED", "CONFIRMED", "FAILED"])),
+                name="fill_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.CheckConstraint(condition=models.Q(('shares__gt', 0)), name='fill_shares_positive'),
+            model_name="fill",
+            constraint=models.CheckConstraint(condition=models.Q(("shares__gt", 0)), name="fill_shares_positive"),
         ),
         migrations.AddConstraint(
-            model_name='position',
-            constraint=models.UniqueConstraint(fields=('account', 'token'), name='position_once'),
+            model_name="position",
+            constraint=models.UniqueConstraint(fields=("account", "token"), name="position_once"),
         ),
         migrations.AddConstraint(
-            model_name='position',
-            constraint=models.CheckConstraint(condition=models.Q(('shares__gte', 0)), name='position_not_negative'),
+            model_name="position",
+            constraint=models.CheckConstraint(condition=models.Q(("shares__gte", 0)), name="position_not_negative"),
         ),
     ]

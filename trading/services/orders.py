@@ -293,6 +293,7 @@ def _store(fresh: Sequence[_Checked], *, actor: str, now: datetime) -> dict[UUID
     ]
     announce()
     push.push(pushes=pushes, now=now)
+    transaction.on_commit(lambda: fp("F0"))
     return {checked.request.client_order_id: _result(checked) for checked in fresh}
 
 

@@ -1,0 +1,155 @@
+"""The journal in PostgreSQL. Calls of many accounts that arrive together are written in one transaction."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from markets.venue.ports import Balances, PreparedOrder, VenueTrade
+from polyhub.lib.batching import Batcher
+from polyhub.lib.clock import Clock
+from trading.domain.orders import EngineState, OrderStatus
+from trading.domain.reports import Answer, Claim, LeaseLost, OpenWork, OrderSeen, PendingOrder, TradeReport
+from trading.engine.database import Database
+from trading.engine.ports import JournalUnavailable, LeaseView
+from trading.services import balances as balances_service
+from trading.services import fills, outcomes, work
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class DatabaseJournal:
+    """Writes under one lease. Every claim names its fencing token."""
+
+    def __init__(self, *, database: Database, lease: LeaseView, clock: Clock) -> None:
+        self._database = database
+        self._lease = lease
+        self._clock = clock
+        self._claims: Batcher[Claim, bool] = Batcher(self._flush_claims)
+        self._answers: Batcher[Answer, None] = Batcher(self._flush_answers)
+        self._trades: Batcher[Sequence[TradeReport], int] = Batcher(self._flush_trades)
+        self._states: Batcher[tuple[UUID, EngineState, str, bool], None] = Batcher(self._flush_states)
+
+    async def claim(self, order: PendingOrder, prepared: PreparedOrder) -> bool:
+        return await self._claims.submit(Claim(order.order_id, prepared.order_hash, prepared.wire))
+
+    async def deny(self, order: PendingOrder, *, code: str, message: str) -> None:
+        refusals = [(order.order_id, code, message)]
+        await self._call(outcomes.deny, refusals=refusals, actor=self._lease.name, now=self._clock.now())
+
+    async def answered(self, answer: Answer) -> None:
+        await self._answers.submit(answer)
+
+    async def allow_resend(self, order_id: int) -> bool:
+        return await self._call(
+            outcomes.count_attempt,
+            order_id=order_id,
+            service=self._lease.name,
+            fencing_token=self._lease.token,
+            now=self._clock.now(),
+        )
+
+    async def trades(self, account_id: UUID, trades: Sequence[VenueTrade]) -> int:
+        if not trades:
+            return 0
+        return await self._trades.submit([TradeReport(account_id, trade) for trade in trades])
+
+    async def seen(self, account_id: UUID, orders: Sequence[OrderSeen]) -> int:
+        if not orders:
+            return 0
+        foreign = await self._call(
+            outcomes.record_seen, account_id=account_id, seen=orders, actor=self._lease.name, now=self._clock.now()
+        )
+        return len(foreign)
+
+    async def presume_not_placed(self, order_id: int, *, code: str) -> None:
+        await self._call(
+            outcomes.presume_not_placed,
+            order_ids=[order_id],
+            code=code,
+            actor=self._lease.name,
+            now=self._clock.now(),
+        )
+
+    async def close(self, order_id: int, *, to: OrderStatus, code: str) -> None:
+        await self._call(
+            outcomes.close, order_ids=[order_id], to=to, code=code, actor=self._lease.name, now=self._clock.now()
+        )
+
+    async def open_work(self, account_id: UUID) -> OpenWork:
+        return await self._call(work.open_work, account_id=account_id, now=self._clock.now())
+
+    async def balances(self, account_id: UUID, balances: Balances) -> None:
+        drift = await self._call(
+            balances_service.record_balances, account_id=account_id, balances=balances, now=self._clock.now()
+        )
+        if drift:
+            logger.info("Cash differs from the venue's", extra={"account": str(account_id), "drift": str(drift)})
+
+    async def state(self, account_id: UUID, state: EngineState, *, detail: str = "", reconciled: bool = False) -> None:
+        await self._states.submit((account_id, state, detail, reconciled))
+
+    # -- one transaction for many accounts -----------------------------------------------------------------------
+
+    async def _flush_claims(self, claims: Sequence[Claim]) -> Sequence[bool | BaseException]:
+        async def write(some: Sequence[Claim]) -> Sequence[bool]:
+            statuses = await self._call(
+                outcomes.claim_orders,
+                claims=some,
+                service=self._lease.name,
+                fencing_token=self._lease.token,
+                now=self._clock.now(),
+            )
+            return [statuses.get(claim.order_id) is OrderStatus.SENT for claim in some]
+
+        return await _apart(claims, write)
+
+    async def _flush_answers(self, answers: Sequence[Answer]) -> Sequence[BaseException | None]:
+        async def write(some: Sequence[Answer]) -> Sequence[None]:
+            await self._call(outcomes.record_answers, answers=some, actor=self._lease.name, now=self._clock.now())
+            return [None] * len(some)
+
+        return await _apart(answers, write)
+
+    async def _flush_trades(self, batches: Sequence[Sequence[TradeReport]]) -> Sequence[int | BaseException]:
+        async def write(some: Sequence[Sequence[TradeReport]]) -> Sequence[int]:
+            reports = [report for batch in some for report in batch]
+            strange = await self._call(
+                fills.record_trades, reports=reports, actor=self._lease.name, now=self._clock.now()
+            )
+            return [sum(report in strange for report in batch) for batch in some]
+
+        return await _apart(batches, write)
+
+    async def _flush_states(
+        self, states: Sequence[tuple[UUID, EngineState, str, bool]]
+    ) -> Sequence[BaseException | None]:
+        await self._call(work.write_states, states=states, now=self._clock.now())
+        return [None] * len(states)
+
+    async def _call(self, function: Callable[..., Result], **kwargs: Any) -> Result:
+        return await self._database.call(function, **kwargs)
+
+
+async def _apart(items: Sequence[Item], write: Callable[[Sequence[Item]], Any]) -> Sequence[Any]:
+    """Write all together; if that fails for a reason of one item, write one by one so that only it fails."""
+    try:
+        return list(await write(items))
+    except (JournalUnavailable, LeaseLost):
+        raise
+    except Exception:
+        if len(items) == 1:
+            raise
+        logger.exception("A batch failed and is written item by item", extra={"items": len(items)})
+    results: list[Any] = []
+    for item in items:
+        try:
+            results.extend(await write([item]))
+        except (JournalUnavailable, LeaseLost):
+            raise
+        except Exception as error:
+            results.append(error)
+    return results
