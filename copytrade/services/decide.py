@@ -8,11 +8,13 @@ from copytrade.domain.decide import BookView
 from copytrade.services import commit, exits, work
 from copytrade.services.exits import DueExit
 from copytrade.services.work import PendingFill
+from markets.books import BookCache, TrustedBook, Untrusted
 from polyhub.lib.threads import DatabaseThread
 
 # How long a fill may wait for its market's fee or for a book before that is its verdict.
 PATIENCE = timedelta(seconds=1)
 _POLL_S = 0.02
+NO_ORDERBOOK = "NO_ORDERBOOK"
 
 
 class CopyDecider:
@@ -34,6 +36,11 @@ class CopyDecider:
         self._shard, self._shards = shard, shards
         self._need, self._view = need, view
         self._db = DatabaseThread(f"copy-{shard}")
+
+    @classmethod
+    def over(cls, *, books: BookCache, shard: int, shards: int) -> "CopyDecider":
+        """A decider on the books of its process."""
+        return cls(shard=shard, shards=shards, need=books.need, view=lambda token_id: view_of(books.view(token_id)))
 
     async def decide(self, *, now: datetime) -> None:
         """Give every verdict that can be given; waits at most `PATIENCE` for books and fees still under way."""
@@ -75,7 +82,14 @@ class CopyDecider:
             exits.retry(views=views, shard=self._shard, shards=self._shards, now=now)
 
 
+def view_of(book: TrustedBook | Untrusted) -> BookView:
+    """A cached book as the rules see it."""
+    if isinstance(book, TrustedBook):
+        return BookView(book.book, age_ms=book.age_ms)
+    return BookView(None, book.reason, book.age_ms)
+
+
 def _is_ready(fill: PendingFill, view: BookView, *, now: datetime) -> bool:
-    """A book, and a fee or no more patience for it."""
-    fee_settled = fill.market.is_fee_known or now - fill.received_at >= PATIENCE
-    return view.book is not None and fee_settled
+    """A book (or the venue's word that there is none), and a fee or no more patience for it."""
+    is_fee_settled = fill.market.is_fee_known or now - fill.received_at >= PATIENCE
+    return is_fee_settled and (view.book is not None or view.reason == NO_ORDERBOOK)
