@@ -40,7 +40,7 @@ LOGGING: dict[str, Any] = {
                 "websockets",
                 "aiohttp",
                 "polymarket",
-                "daphne.http_protocol",
+                "daphne",
             )
         },
         # Says at INFO which nameless worker took which task, several lines for each.

@@ -26,6 +26,7 @@ from psycopg.pq import PGconn, Ping
 USER = "polyhub"
 DATABASE = "polyhub"
 START_TIMEOUT_S = 30
+IDLE_WITHIN_S = 1.5
 # Root may not run PostgreSQL: its files then belong to "nobody".
 NOBODY = 65534
 # Where root keeps what `nobody` must reach when the checkout itself is out of its reach.
@@ -107,10 +108,20 @@ def stop(var_dir: Path, *, only_if_idle: bool = False) -> bool:
     with _lock(var_dir):
         if not is_running(var_dir):
             return True
-        if only_if_idle and _connected(var_dir):
+        if only_if_idle and not _falls_idle(var_dir):
             return False
         _run("pg_ctl", "-D", str(data_dir(var_dir)), "-m", "fast", "-w", "stop", var_dir=var_dir)
         return True
+
+
+def _falls_idle(var_dir: Path) -> bool:
+    # Sessions of processes that just ended take a moment to go.
+    deadline = time.monotonic() + IDLE_WITHIN_S
+    while _connected(var_dir):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _connected(var_dir: Path) -> int:

@@ -1,5 +1,6 @@
 """Which processes make up PolyHub on one machine, and the record of the ones that run now."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -15,6 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
+
+PR_SET_PDEATHSIG = 1
 
 # Stopped first to last: engines drain while the signer and the venue still answer.
 LAST_TO_STOP = frozenset({"signer", "sandbox"})
@@ -153,6 +156,12 @@ def is_alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however it ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def descendants_catching(pid: int, number: signal.Signals) -> list[int]:

@@ -1,6 +1,7 @@
 """The periodic tasks, as one list. `sync` makes django-q2's table equal to it at each start."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 from django_q.models import Schedule
@@ -31,8 +32,11 @@ PERIODIC = (
 
 
 @transaction.atomic
-def sync() -> None:
-    """Create, correct and remove rows until the table says what PERIODIC says. Next runs already planned are kept."""
+def sync(*, now: datetime) -> None:
+    """Create, correct and remove rows until the table says what PERIODIC says. Next runs already planned are kept.
+
+    What was missed while nothing ran is due now: nobody was late with it.
+    """
     wanted = {f"{PREFIX}{task.name}": task for task in PERIODIC}
     Schedule.objects.filter(name__startswith=PREFIX).exclude(name__in=wanted).delete()
     for name, task in wanted.items():
@@ -47,6 +51,7 @@ def sync() -> None:
                 "cluster": None if task.cluster == JOBS else task.cluster,
             },
         )
+    Schedule.objects.filter(name__in=wanted, next_run__lt=now).update(next_run=now)
 
 
 def start_services() -> None:

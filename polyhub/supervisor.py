@@ -94,7 +94,7 @@ class Supervisor:
             cwd=self._cwd,
         )
         # honcho's reader of the program's lines; the program itself leads a session of its own.
-        reader = multiprocessing.get_context("fork").Process(target=process.run, args=(self._events, True), daemon=True)
+        reader = multiprocessing.get_context("fork").Process(target=_read, args=(process, self._events), daemon=True)
         reader.start()
 
     def _take_events(self) -> None:
@@ -160,6 +160,12 @@ class Supervisor:
                 if time.monotonic() > deadline + KILL_S:
                     break
             self._take_events()
+
+
+def _read(process: Process, events: "multiprocessing.Queue[Any]") -> None:
+    # A forked reader that outlived us would keep our lock on the checkout.
+    processes.die_with_parent()
+    process.run(events, True)
 
 
 def _ask_to_end(pid: int) -> None:

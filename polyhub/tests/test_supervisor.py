@@ -138,3 +138,12 @@ def test_lines_carry_the_name_of_their_program(run: Run, tmp_path: Path) -> None
 
 def _runs(pid: int) -> bool:
     return processes.is_alive(pid)
+
+
+def test_nothing_of_a_killed_supervisor_keeps_its_files_open(run: Run, tmp_path: Path) -> None:
+    watch = run(web=WAITS)
+    eventually(lambda: starts(tmp_path))
+    readers = [process.pid for process in psutil.Process(watch.pid).children()]
+    assert readers
+    watch.kill()
+    eventually(lambda: not any(processes.is_alive(pid) for pid in readers))

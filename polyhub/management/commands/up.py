@@ -1,6 +1,5 @@
 """`hub up`: everything on one machine, in the foreground."""
 
-import contextlib
 import os
 import socket
 import sys
@@ -55,7 +54,7 @@ class Command(BaseCommand):
         startup.check_database()
         startup.prepare_tables()
         startup.collect_static()
-        schedules.sync()
+        schedules.sync(now=SystemClock().now())
         schedules.start_services()
         with_demo = demo and sandbox_url is not None
         if with_demo:
@@ -84,12 +83,9 @@ def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, 
     answer: dict[str, Any] | None = None
     funded = not demo
     while time.monotonic() < deadline:
-        if not funded:
-            with contextlib.suppress(OSError):
-                _demo().fund_demo_wallets()
-                funded = True
+        funded = funded or _fund()
         answer = startup.read_ready(_local(host), port)
-        if answer and answer.get("ok"):
+        if funded and answer and answer.get("ok"):
             break
         time.sleep(startup.READY_POLL_S)
     if not (answer and answer.get("ok")):
@@ -101,6 +97,18 @@ def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, 
     if demo:
         for line in _demo().welcome():
             watch.say(line)
+
+
+def _fund() -> bool:
+    """Give the demo's wallets their money at the local venue; False while it does not answer."""
+    try:
+        _demo().fund_demo_wallets()
+    except OSError:
+        return False
+    finally:
+        # This thread's own, and it waits for a while yet.
+        connections.close_all()
+    return True
 
 
 def _check_ports(host: str, port: int, sandbox_url: str | None) -> None:
