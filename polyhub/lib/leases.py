@@ -32,7 +32,8 @@ def acquire(*, name: str, owner: str, ttl: timedelta) -> Lease | None:
     with connection.cursor() as cursor:
         cursor.execute(
             """UPDATE lib_service SET owner = %s, token = token + 1, expires_at = now() + make_interval(secs => %s),
-                      heartbeat_at = now(), started_at = now(), state = 'STARTING', detail = '{}'::jsonb
+                      heartbeat_at = now(), started_at = now(), enqueued_at = NULL,
+                      state = 'STARTING', detail = '{}'::jsonb
                WHERE name = %s AND (expires_at IS NULL OR expires_at < now()) RETURNING token""",
             [owner, ttl.total_seconds(), name],
         )
@@ -44,7 +45,8 @@ def renew(*, lease: Lease, ttl: timedelta, state: str, detail: Mapping[str, Any]
     """Extend the lease and report; False when it was lost (the holder must stop at once)."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """UPDATE lib_service SET expires_at = now() + make_interval(secs => %s), heartbeat_at = now(), state = %s, detail = %s::jsonb
+            """UPDATE lib_service SET expires_at = now() + make_interval(secs => %s), heartbeat_at = now(),
+                      state = %s, detail = %s::jsonb
                WHERE name = %s AND token = %s AND owner = %s AND expires_at > now()""",
             [ttl.total_seconds(), state, json.dumps(dict(detail)), lease.name, lease.token, lease.owner],
         )
@@ -65,3 +67,23 @@ def is_held(*, lease: Lease) -> bool:
             "SELECT 1 FROM lib_service WHERE name = %s AND token = %s AND expires_at > now()", [lease.name, lease.token]
         )
         return cursor.fetchone() is not None
+
+
+def owner_of(*, name: str) -> str:
+    """Who holds the lease now; empty when nobody does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT owner FROM lib_service WHERE name = %s AND expires_at > now()", [name])
+        row = cursor.fetchone()
+    return str(row[0]) if row else ""
+
+
+def claim_missing(*, names: list[str], again_after: timedelta) -> list[str]:
+    """Names without a live lease whose task is not on its way: marked as enqueued, for the caller to enqueue."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """UPDATE lib_service SET enqueued_at = now()
+               WHERE name = ANY(%s) AND (expires_at IS NULL OR expires_at < now())
+                 AND (enqueued_at IS NULL OR enqueued_at < now() - make_interval(secs => %s)) RETURNING name""",
+            [names, again_after.total_seconds()],
+        )
+        return sorted(row[0] for row in cursor.fetchall())

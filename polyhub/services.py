@@ -1,0 +1,181 @@
+"""The long-running services and what each is made of. This is where the apps are put together."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+from django.conf import settings
+
+from accounts.models import TradingAccount
+from copytrade.services.decide import CopyDecider
+from markets.books import BookCache, TrustedBook
+from markets.feed import FeedService, FeedSources
+from markets.services.quotes import TopOfBook
+from markets.venue import registry
+from markets.venue.ports import Venue
+from markets.venue.signers import VenueAccount
+from polyhub.lib import money
+from polyhub.lib.clock import SystemClock
+from polyhub.lib.failpoints import fp
+from polyhub.lib.held_lease import HeldLease
+from trading.engine.database import Database
+from trading.engine.ports import Policy
+from trading.engine.runner import EngineShard
+from trading.services import booked, restore
+from trading.services.work import Shard
+from trading.signer.client import SignerClient
+from trading.signer.launch import socket_path
+
+FEED = "feed"
+
+
+class Runner(Protocol):
+    """A service while it runs."""
+
+    async def run(self, *, stop: asyncio.Event) -> None:
+        """Return once `stop` is set and what was under way is done."""
+
+    def detail(self) -> Mapping[str, Any]:
+        """What the service's row shows."""
+
+
+Factory = Callable[[HeldLease], AbstractAsyncContextManager[Runner]]
+
+
+def engine_name(index: int) -> str:
+    return f"engine-{index}"
+
+
+def factories() -> dict[str, Factory]:
+    """Every service this installation runs, by name."""
+    engines = {engine_name(index): _engine_factory(index) for index in range(settings.ENGINE_SHARDS)}
+    return {FEED: _feed, **engines}
+
+
+def names() -> list[str]:
+    return sorted(factories())
+
+
+class WithBooks:
+    """A runner beside the book cache it reads."""
+
+    def __init__(self, runner: Runner, books: BookCache) -> None:
+        self._runner = runner
+        self._books = books
+
+    async def run(self, *, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            feeding = group.create_task(self._books.run())
+            try:
+                await self._runner.run(stop=stop)
+            finally:
+                feeding.cancel()
+
+    def detail(self) -> Mapping[str, Any]:
+        return {**self._runner.detail(), "books_connected": self._books.connected}
+
+
+@asynccontextmanager
+async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
+    clock, chance = SystemClock(), random.SystemRandom()
+    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock)
+    public = registry.open_public_client(transport=transport)
+    books = registry.open_books(transport=transport, public=public, chance=chance)
+    activity = registry.open_activity_stream(transport=transport, chance=chance)
+    sources = FeedSources(
+        activity=activity.events,
+        trades=lambda wallet, after: public.wallet_trades(wallet=wallet, after=after),
+        positions=lambda wallet: _positions(public, wallet, clock),
+        markets=lambda token_ids: public.markets(token_ids=token_ids),
+        need_books=books.need,
+        top_of_book=lambda token_id: top_of_book(books, token_id, now=clock.now()),
+        tokens_in_play=booked.tokens_in_play,
+    )
+    try:
+        yield WithBooks(FeedService(sources=sources, clock=clock), books)
+    finally:
+        await transport.close()
+
+
+async def _positions(
+    public: registry.PublicClient, wallet: str, clock: SystemClock
+) -> Mapping[str, tuple[Decimal, datetime]]:
+    asked_at = clock.now()
+    held = await public.wallet_positions(wallet=wallet)
+    return {position.token_id: (position.shares, position.as_of or asked_at) for position in held}
+
+
+def top_of_book(books: BookCache, token_id: str, *, now: datetime) -> TopOfBook | None:
+    """The best prices of a trusted book, as a quote; `venue_at` is when it was last confirmed."""
+    view = books.view(token_id)
+    if not isinstance(view, TrustedBook):
+        return None
+    bid, ask = view.book.best_bid, view.book.best_ask
+    return TopOfBook(
+        token_id=token_id,
+        best_bid=None if bid is None else money.price_from_units(bid),
+        best_ask=None if ask is None else money.price_from_units(ask),
+        last_price=None,
+        venue_at=now - timedelta(milliseconds=view.age_ms),
+    )
+
+
+def _engine_factory(index: int) -> Factory:
+    def factory(lease: HeldLease) -> AbstractAsyncContextManager[Runner]:
+        return engine(lease, index=index, count=settings.ENGINE_SHARDS)
+
+    return factory
+
+
+def engine_policy() -> Policy:
+    return Policy(horizon=timedelta(seconds=settings.ORDER_HORIZON_S))
+
+
+@asynccontextmanager
+async def engine(
+    lease: HeldLease, *, index: int, count: int, policy: Policy | None = None
+) -> AsyncGenerator[Runner, None]:
+    """One engine shard on the configured venue, with the copy decider."""
+    clock, chance = SystemClock(), random.SystemRandom()
+    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock, on_order_sent=lambda _: fp("F6"))
+    public = registry.open_public_client(transport=transport)
+    books = registry.open_books(transport=transport, public=public, chance=chance)
+    signer, database = SignerClient(socket_path()), Database()
+
+    async def open_venue(account: TradingAccount) -> Venue:
+        return registry.open_venue(
+            mode=account.mode,
+            account=VenueAccount(
+                account_id=account.id,
+                signature_type=account.signature_type or 0,
+                signer_address=account.signer_address,
+                trading_address=account.trading_address,
+            ),
+            restored=await database.call(restore.state_of, account_id=account.id),
+            transport=transport,
+            public=public,
+            books=books,
+            signer=signer,
+            chance=chance,
+        )
+
+    decider = CopyDecider.over(books=books, shard=index, shards=count)
+    shard = EngineShard(
+        lease=lease,
+        shard=Shard(index=index, count=count),
+        open_venue=open_venue,
+        deciders=[decider],
+        clock=clock,
+        policy=policy or engine_policy(),
+        database=database,
+    )
+    try:
+        yield WithBooks(shard, books)
+    finally:
+        await decider.close()
+        await signer.close()
+        await transport.close()

@@ -1,0 +1,55 @@
+"""What the engines' django-q2 cluster runs: slices of services, and the guard that starts what is missing.
+
+A task may run twice or again hours later (docs of the queue, and measured): the lease makes that harmless.
+"""
+
+import os
+from datetime import timedelta
+
+from django.conf import settings
+from django_q.conf import Conf
+from django_q.status import Stat
+from django_q.tasks import async_task
+
+from polyhub import services
+from polyhub.hosting import Host
+from polyhub.lib import leases
+
+CLUSTER = "engines"
+RUN_SERVICE = "polyhub.tasks.run_service"
+# A task that was enqueued this long ago and took no lease is enqueued again.
+ENQUEUE_AGAIN = timedelta(seconds=15)
+
+
+def run_service(name: str) -> None:
+    """Run one service for one slice if nobody does, then enqueue its successor."""
+    factory = services.factories().get(name)
+    if factory is None:
+        return
+    leases.ensure(names=services.names())
+    parent = os.getppid()
+    host = Host(
+        name=name,
+        factory=factory,
+        slice_s=settings.SERVICE_SLICE_S,
+        ttl_s=settings.SERVICE_LEASE_S,
+        watch=guard_services,
+        leaving=lambda: cluster_is_stopping(parent),
+    )
+    if host.run() and not cluster_is_stopping(parent):
+        guard_services()
+
+
+def guard_services() -> None:
+    """Enqueue every service that has no live lease and no task on its way."""
+    leases.ensure(names=services.names())
+    for name in leases.claim_missing(names=services.names(), again_after=ENQUEUE_AGAIN):
+        async_task(RUN_SERVICE, name, cluster=CLUSTER, task_name=f"service {name}")
+
+
+def cluster_is_stopping(sentinel_pid: int) -> bool:
+    """True when this worker's cluster is shutting down, or gone: workers are not told while they are busy."""
+    if os.getppid() != sentinel_pid:
+        return True
+    over = {str(Conf.STOPPING), str(Conf.STOPPED)}
+    return any(stat.sentinel == sentinel_pid and str(stat.status) in over for stat in Stat.get_all())
