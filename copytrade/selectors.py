@@ -10,9 +10,8 @@ from uuid import UUID
 from django.db.models import Count, Max, Q, QuerySet
 
 from accounts.models import AccountMode, User
-from copytrade.domain.rules import RuleStatus, Verdict
+from copytrade.domain.rules import SOURCE, RuleStatus, Verdict
 from copytrade.models import CopyDecision, CopyRule, LeaderBook
-from copytrade.services.work import SOURCE
 from markets.models import Quote, Token
 from polyhub.lib.errors import AppError
 from polyhub.lib.money import ZERO

@@ -15,12 +15,15 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 
 from markets import selectors
+from markets.books import BookCache, Untrusted
 from markets.domain.catalogue import MarketFacts
 from markets.services import catalogue, leader_trades, quotes, watch
 from markets.services.leader_trades import Recorded
 from markets.services.quotes import TopOfBook
 from markets.venue.ports import ActivityEvent, FeedStatus, LeaderTradeSeen
-from polyhub.lib import clock
+from markets.venue.registry import ActivityStream, PublicClient
+from polyhub.lib import clock as clocks
+from polyhub.lib import money
 from polyhub.lib.clock import Clock
 from polyhub.lib.listen import listen
 from polyhub.lib.threads import DatabaseThread
@@ -32,6 +35,8 @@ RECONCILE_EVERY = timedelta(seconds=20)
 # The Data API answers some seconds late: each look reaches back behind the last one.
 RECONCILE_OVERLAP = timedelta(seconds=90)
 POSITIONS_EVERY = timedelta(minutes=5)
+# Where the venue does not say how fresh a holding is.
+POSITIONS_LAG = timedelta(seconds=10)
 CATALOGUE_EVERY_S = 60.0
 QUOTES_EVERY_S = 1.0
 # A quote that did not change is written again after this, so that its age stays honest.
@@ -128,7 +133,7 @@ class FeedService:
                 self._connected = event.connected
                 continue
             self._connected = True
-            self._last_event_at = clock.from_ms(event.received_ms)
+            self._last_event_at = clocks.from_ms(event.received_ms)
             self._counts["seen"] += 1
             if event.wallet.lower() in self._watched:
                 self._lag_ms = event.received_ms - event.traded_s * 1000
@@ -281,6 +286,50 @@ class FeedService:
         return await self._slow.run(
             lambda: sorted({*selectors.followed_tokens(), *self._sources.tokens_in_play()}),
         )
+
+
+def sources_of(
+    *,
+    public: PublicClient,
+    activity: ActivityStream,
+    books: BookCache,
+    tokens_in_play: Callable[[], Sequence[str]],
+    clock: Clock,
+) -> FeedSources:
+    """The venue as the feed sees it. `tokens_in_play` comes from the app that knows orders and positions."""
+
+    async def positions(wallet: str) -> Mapping[str, tuple[Decimal, datetime]]:
+        unsaid = clock.now() - POSITIONS_LAG
+        held = await public.wallet_positions(wallet=wallet)
+        return {one.token_id: (one.shares, one.as_of or unsaid) for one in held}
+
+    async def described(token_ids: Sequence[str]) -> Sequence[MarketFacts]:
+        """Open markets first; what is not among them may have closed."""
+        found = await public.markets(token_ids=token_ids)
+        known = {outcome.token_id for facts in found for outcome in facts.outcomes}
+        missing = [token_id for token_id in token_ids if token_id not in known]
+        return [*found, *await public.markets(token_ids=missing, closed=True)] if missing else found
+
+    def top_of_book(token_id: str) -> TopOfBook | None:
+        view = books.view(token_id)
+        if isinstance(view, Untrusted):
+            return None
+        confirmed = clock.now() - timedelta(milliseconds=view.age_ms)
+        return TopOfBook(token_id, _price(view.book.best_bid), _price(view.book.best_ask), None, confirmed)
+
+    return FeedSources(
+        activity=activity.events,
+        trades=lambda wallet, after: public.wallet_trades(wallet=wallet, after=after),
+        positions=positions,
+        markets=described,
+        need_books=books.need,
+        top_of_book=top_of_book,
+        tokens_in_play=tokens_in_play,
+    )
+
+
+def _price(units: int | None) -> Decimal | None:
+    return None if units is None else money.price_from_units(units)
 
 
 def _chunks(items: Sequence[str], size: int) -> list[Sequence[str]]:

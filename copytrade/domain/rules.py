@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+# Marks the orders of this app; their `source_ref` is the rule.
+SOURCE = "copy"
+
+
 class Sizing(StrEnum):
     """RATIO: a share of the leader's size. FIXED: the same dollars each time."""
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from copytrade.domain import decide
 from copytrade.domain.decide import BookView, LeaderOrder, PlaceOrder, Skip
-from copytrade.domain.rules import Verdict
+from copytrade.domain.rules import SOURCE, Verdict
 from copytrade.services import verdicts, work
 from copytrade.services.verdicts import BookChange, Decided
 from copytrade.services.work import Earlier, Follower, PendingFill
@@ -191,7 +191,7 @@ def order_request(account_id: UUID, rule_id: UUID, token_id: str, order: PlaceOr
         order_type=OrderType.FAK,
         price=money.price_from_units(order.price_units),
         shares=money.from_units(order.share_units),
-        source=work.SOURCE,
+        source=SOURCE,
         source_ref=str(rule_id),
     )
 

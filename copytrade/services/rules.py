@@ -8,7 +8,7 @@ from string import hexdigits
 from django.db import IntegrityError, transaction
 
 from accounts.models import AccountStatus, TradingAccount
-from copytrade.domain.rules import RuleStatus, Sizing
+from copytrade.domain.rules import SOURCE, RuleStatus, Sizing
 from copytrade.models import CopyRule
 from markets.services import watch
 from polyhub.lib.errors import AppError
@@ -132,7 +132,7 @@ def unwatch_unneeded(*, leaders: list[str]) -> None:
     stopped = {str(pk): leader for pk, leader in rules.filter(status=RuleStatus.STOPPED).values_list("pk", "leader")}
     holding = {
         stopped[ref]
-        for (ref, _), books in booked.by_ref(source="copy", refs=list(stopped)).items()
+        for (ref, _), books in booked.by_ref(source=SOURCE, refs=list(stopped)).items()
         if books.held + books.buying >= _DUST_SHARES
     }
     unneeded = sorted(set(leaders) - followed - holding)

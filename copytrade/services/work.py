@@ -14,11 +14,10 @@ from uuid import UUID
 from django.db import connection
 
 from copytrade.domain.decide import Holding, MarketTerms
-from copytrade.domain.rules import RATIO_UNITS, RuleStatus, RuleTerms, Sizing, Verdict
+from copytrade.domain.rules import RATIO_UNITS, SOURCE, RuleStatus, RuleTerms, Sizing, Verdict
 from polyhub.lib import money
 from trading.services import booked
 
-SOURCE = "copy"
 MAX_FILLS = 500
 
 # Which rule `r` owes a verdict on which trade `t`. A stopped rule only follows sales of what it may still hold.
