@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-
 # Marks the orders of this app; their `source_ref` is the rule.
 SOURCE = "copy"
 
