@@ -24,6 +24,7 @@ from polyhub.lib.clock import SystemClock
 
 DRAIN_S = 5.0
 KILL_S = 2.0
+ASK_AGAIN_S = 0.5
 RESTART_AFTER_S = 1.0
 # A process that ends this often within the window will not get better by itself.
 GIVE_UP_AFTER = 4
@@ -145,13 +146,12 @@ class Supervisor:
         self._stop(last, KILL_S)
 
     def _stop(self, children: Sequence[Child], patience_s: float) -> None:
-        asked: set[str] = set()
+        asked: dict[str, float] = {}
         deadline = time.monotonic() + patience_s
         while any(child.running for child in children):
             for child in children:
-                if child.running and child.pid is not None and child.program.name not in asked:
-                    asked.add(child.program.name)
-                    _ask_to_end(child.pid)
+                if child.running and child.pid is not None:
+                    _ask_to_end(child.pid, asked, child.program.name)
             # A second Ctrl-C means now.
             if time.monotonic() > deadline or self._stops > 1:
                 for child in children:
@@ -168,12 +168,17 @@ def _read(process: Process, events: "multiprocessing.Queue[Any]") -> None:
     process.run(events, True)
 
 
-def _ask_to_end(pid: int) -> None:
-    """SIGTERM to the main process, then to those below it that wait for it: a cluster does not tell its running tasks.
+def _ask_to_end(pid: int, asked: dict[str, float], name: str) -> None:
+    """SIGTERM to the main process once, and to those below it that wait for it: a cluster does not tell its tasks.
 
-    The others must not get one: an idle worker would die holding the lock of the task queue.
+    The others must not get one: an idle worker would die holding the lock of the task queue. Those that wait are told
+    again from time to time, as a cluster may begin one more task before it stops.
     """
-    below = processes.descendants_catching(pid, signal.SIGTERM)
-    for each in (pid, *below):
+    now = time.monotonic()
+    if now - asked.get(name, -ASK_AGAIN_S) < ASK_AGAIN_S:
+        return
+    main = [] if name in asked else [pid]
+    asked[name] = now
+    for each in (*main, *processes.descendants_catching(pid, signal.SIGTERM)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGTERM)
