@@ -4,21 +4,18 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any, Protocol
 
 from django.conf import settings
 
 from accounts.models import TradingAccount
 from copytrade.services.decide import CopyDecider
-from markets.books import BookCache, TrustedBook
-from markets.feed import FeedService, FeedSources
-from markets.services.quotes import TopOfBook
+from markets import feed
+from markets.books import BookCache
 from markets.venue import registry
 from markets.venue.ports import Venue
 from markets.venue.signers import VenueAccount
-from polyhub.lib import money
 from polyhub.lib.clock import SystemClock
 from polyhub.lib.failpoints import fp
 from polyhub.lib.held_lease import HeldLease
@@ -86,42 +83,13 @@ async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
     public = registry.open_public_client(transport=transport)
     books = registry.open_books(transport=transport, public=public, chance=chance)
     activity = registry.open_activity_stream(transport=transport, chance=chance)
-    sources = FeedSources(
-        activity=activity.events,
-        trades=lambda wallet, after: public.wallet_trades(wallet=wallet, after=after),
-        positions=lambda wallet: _positions(public, wallet, clock),
-        markets=lambda token_ids: public.markets(token_ids=token_ids),
-        need_books=books.need,
-        top_of_book=lambda token_id: top_of_book(books, token_id, now=clock.now()),
-        tokens_in_play=booked.tokens_in_play,
+    sources = feed.sources_of(
+        public=public, activity=activity, books=books, tokens_in_play=booked.tokens_in_play, clock=clock
     )
     try:
-        yield WithBooks(FeedService(sources=sources, clock=clock), books)
+        yield WithBooks(feed.FeedService(sources=sources, clock=clock), books)
     finally:
         await transport.close()
-
-
-async def _positions(
-    public: registry.PublicClient, wallet: str, clock: SystemClock
-) -> Mapping[str, tuple[Decimal, datetime]]:
-    asked_at = clock.now()
-    held = await public.wallet_positions(wallet=wallet)
-    return {position.token_id: (position.shares, position.as_of or asked_at) for position in held}
-
-
-def top_of_book(books: BookCache, token_id: str, *, now: datetime) -> TopOfBook | None:
-    """The best prices of a trusted book, as a quote; `venue_at` is when it was last confirmed."""
-    view = books.view(token_id)
-    if not isinstance(view, TrustedBook):
-        return None
-    bid, ask = view.book.best_bid, view.book.best_ask
-    return TopOfBook(
-        token_id=token_id,
-        best_bid=None if bid is None else money.price_from_units(bid),
-        best_ask=None if ask is None else money.price_from_units(ask),
-        last_price=None,
-        venue_at=now - timedelta(milliseconds=view.age_ms),
-    )
 
 
 def _engine_factory(index: int) -> Factory:
