@@ -150,4 +150,4 @@ def test_the_command_prints_the_token_once(alice: User) -> None:
         ("--user", alice.email, "--scopes", "x"),
     ):
         with pytest.raises(CommandError):
-            call_command("create_token", *wrong)
+            call_command("create_token", "--user", user, "--scopes", scope)
