@@ -22,7 +22,7 @@ from polyhub.lib.clock import SystemClock
 MODE = OpenApiParameter("mode", enum=[mode.value for mode in AccountMode], description="Only accounts of this mode.")
 
 
-class ScopedTokenScheme(KnoxTokenScheme):  # type: ignore[misc]
+class ScopedTokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.ScopedTokenAuthentication"
     name = "token"
 
