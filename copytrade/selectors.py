@@ -18,6 +18,7 @@ from polyhub.lib.money import ZERO
 from trading.services import booked
 from trading.services.booked import Booked
 
+_RECENT = 50
 _ENDED_EMPTY = ("DENIED", "REJECTED", "CANCELED", "EXPIRED", "PRESUMED_NOT_PLACED")
 
 
@@ -216,3 +217,34 @@ def _figures(held: Sequence[HeldToken], realized: Decimal, counts: _Counts) -> R
         failed=counts.failed,
         last_decision_at=counts.last,
     )
+
+
+def rule_payloads(user: User, now: datetime) -> list[dict[str, object]]:
+    """Rules that are not stopped, as their change events tell of them."""
+    return [
+        {"rule": str(rule.pk), "account": str(rule.account_id), "leader": rule.leader, "status": str(rule.status)}
+        for rule in active_rules_of(user=user)
+    ]
+
+
+def recent_payloads(user: User, now: datetime) -> list[dict[str, object]]:
+    """The newest verdicts, as their events tell of them."""
+    return [
+        {
+            "id": row.pk,
+            "rule": str(row.rule_id),
+            "account": str(row.rule.account_id),
+            "leader": row.leader_trade.wallet,
+            "leader_trade": row.leader_trade_id,
+            "token": row.leader_trade.token.token_id,
+            "side": row.leader_trade.side,
+            "leader_price": str(row.leader_trade.price),
+            "leader_shares": str(row.leader_trade.shares),
+            "verdict": row.verdict,
+            "code": row.code,
+            "numbers": row.numbers,
+            "order": row.order_id,
+            "decided_at": row.decided_at.isoformat(),
+        }
+        for row in decisions_of(user=user)[:_RECENT]
+    ]

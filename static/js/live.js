@@ -50,7 +50,7 @@
       soon(message.topic, message.payload);
     },
     resumed() { state("success", "Live updates on"); },
-    signed_out() { location.reload(); },
+    services(message) { soon("service.changed", message); },
   };
 
   const connect = () => {

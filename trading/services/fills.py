@@ -122,7 +122,7 @@ def _follow(bookings: Sequence[_Booking], *, actor: str, now: datetime) -> None:
     changed = _orders(bookings, actor=actor, now=now)
     changes.write(changed=changed, now=now)
     pushes = [push.Push(users[b.order.account_id], "fill.recorded", _fill_payload(b)) for b in bookings]
-    pushes += [push.Push(users[row.account_id], "position.changed", _position_payload(row)) for row in positions]
+    pushes += [push.Push(users[row.account_id], "position.changed", position_payload(row)) for row in positions]
     pushes += [
         push.Push(users[account_id], "account.changed", {"account": str(account_id), "cash_usdc": str(amount)})
         for account_id, amount in cash
@@ -226,7 +226,7 @@ def _fill_payload(booking: _Booking) -> dict[str, Any]:
     }
 
 
-def _position_payload(row: Position) -> dict[str, Any]:
+def position_payload(row: Position) -> dict[str, Any]:
     return {
         "account": str(row.account_id),
         "token": row.token.token_id,
