@@ -72,6 +72,7 @@ class _Entry:
     book: Book = field(default_factory=Book)
     has_book: bool = False
     is_streamed: bool = False
+    was_dumped: bool = False
     is_absent: bool = False
     venue_ms: int = 0
     snapshot_ms: int = 0
@@ -200,10 +201,12 @@ class BookCache:
                     entry.tick_units = tick
                     self._tell(token_id)
             case FeedStatus(connected=connected):
+                is_new = not (connected and self._connected)
                 self._connected = connected
-                # What happened in between is unknown: every book is told anew or not believed.
+                # Something was missed: every book is told anew (a new connection does) or fetched, or not believed.
                 for entry in self._entries.values():
                     entry.is_streamed = False
+                    entry.was_dumped = entry.was_dumped and not is_new
 
     def _change(self, change: LevelChange) -> None:
         entry = self._entries.get(change.token_id)
@@ -226,7 +229,10 @@ class BookCache:
             self.mismatches += 1
         entry.book.replace(bids=bids, asks=asks)
         entry.has_book, entry.is_absent, entry.copy = True, False, None
-        entry.is_streamed = entry.is_streamed or (streamed and self._connected)
+        # The stream's changes continue a fetched book as well as its own, if nothing newer than it was heard.
+        continues = streamed or (entry.was_dumped and snapshot.venue_ms >= entry.venue_ms)
+        entry.was_dumped = entry.was_dumped or streamed
+        entry.is_streamed = entry.is_streamed or (continues and self._connected)
         entry.venue_ms = max(entry.venue_ms, snapshot.venue_ms)
         entry.snapshot_ms = snapshot.venue_ms
         entry.confirmed_ms = self._now()

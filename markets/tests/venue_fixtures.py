@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -28,10 +28,14 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-@pytest.fixture(autouse=True)
-def no_faults_left(sandbox: RunningSandbox) -> Iterator[None]:
-    yield
-    sandbox.clear_faults()
+@contextmanager
+def fault(sandbox: RunningSandbox, name: str, **fields: object) -> Iterator[None]:
+    """A fault of the sandbox while the block runs."""
+    number = sandbox.fault(name, **fields)
+    try:
+        yield
+    finally:
+        sandbox.clear_faults(number)
 
 
 def urls_of(sandbox: RunningSandbox) -> dict[str, str]:

@@ -53,6 +53,7 @@ ARRIVAL: dict[type[BaseException], Arrival] = {
     http.SocketTimeoutError: Arrival.MAYBE,
     http.ServerFingerprintMismatch: Arrival.NEVER,
     http.ClientPayloadError: Arrival.MAYBE,
+    http.UploadAbortedError: Arrival.MAYBE,
     http.InvalidURL: Arrival.NEVER,
     http.InvalidUrlClientError: Arrival.NEVER,
     http.RedirectClientError: Arrival.MAYBE,

@@ -85,18 +85,18 @@ class MarketStream:
                             yield event
 
     def read(self, text: str) -> Iterator[MarketEvent]:
-        """Events of one frame. What cannot be read is counted and logged; the rest of the frame still counts."""
+        """Events of one frame. What cannot be read is counted, logged and told, as some book has missed something."""
         try:
             frames = _FRAMES.decode(text) if text.startswith("[") else (_FRAME.decode(text),)
         except msgspec.MsgspecError as error:
-            self._bad(text[:80], error)
+            yield self._bad(text[:80], error)
             return
         received = clock.to_ms(self._clock.now())
         for frame in frames:
             try:
                 yield from _market_events(frame, received)
             except BadAnswer as error:
-                self._bad(frame.asset_id or frame.market, error)
+                yield self._bad(frame.asset_id or frame.market, error)
 
     def _greeting(self) -> list[str]:
         """The form the venue wants first and only once; without tokens the first subscription will be it."""
@@ -115,9 +115,10 @@ class MarketStream:
                 return
         self._greeted.update(token_ids)
 
-    def _bad(self, name: str, error: Exception) -> None:
+    def _bad(self, name: str, error: Exception) -> FeedStatus:
         self.bad_frames += 1
         logger.warning("A frame of the market stream cannot be read (%s): %s", name, error)
+        return FeedStatus(connected=True, reason="unreadable frame")
 
 
 class ActivityStream:
