@@ -17,7 +17,6 @@ from markets.venue import registry
 from markets.venue.ports import Venue
 from markets.venue.signers import VenueAccount
 from polyhub.lib.clock import SystemClock
-from polyhub.lib.failpoints import fp
 from polyhub.lib.held_lease import HeldLease
 from trading.engine.database import Database
 from trading.engine.ports import Policy
@@ -109,7 +108,7 @@ async def engine(
 ) -> AsyncGenerator[Runner, None]:
     """One engine shard on the configured venue, with the copy decider."""
     clock, chance = SystemClock(), random.SystemRandom()
-    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock, on_order_sent=lambda _: fp("F6"))
+    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock)
     public = registry.open_public_client(transport=transport)
     books = registry.open_books(transport=transport, public=public, chance=chance)
     signer, database = SignerClient(socket_path()), Database()

@@ -43,22 +43,32 @@ def parse(text: str) -> dict[str, Armed]:
     return table
 
 
-_table = parse(os.environ.get("FAILPOINTS", ""))
-_chance = random.Random(int(os.environ.get("FAILPOINT_SEED", "0")) or None)  # noqa: S311
+_table: dict[str, Armed] = {}
+_chance = random.Random(0)  # noqa: S311
+
+
+def arm(text: str, *, seed: int = 0) -> None:
+    """Arm these failpoints in this process, and nothing else."""
+    _table.clear()
+    _table.update(parse(text))
+    _chance.seed(seed)
+
+
+def armed() -> bool:
+    """True when this process runs with failpoints (a system check refuses that with the real venue)."""
+    return bool(_table)
 
 
 def fp(name: str) -> None:
     """No-op in production; when armed, `kill` ends this process at once as kill -9 would."""
     if not _table:
         return
-    armed = _table.get(name)
-    if armed is None or _chance.random() >= armed.probability:
+    point = _table.get(name)
+    if point is None or _chance.random() >= point.probability:
         return
-    if armed.action == "kill":
+    if point.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     raise FailpointHit(name)
 
 
-def armed() -> bool:
-    """True when this process runs with failpoints (a system check refuses that with the real venue)."""
-    return bool(_table)
+arm(os.environ.get("FAILPOINTS", ""), seed=int(os.environ.get("FAILPOINT_SEED", "0")))

@@ -39,7 +39,6 @@ class Sender:
         fp("F5")
         sent_at = self._clock.now()
         answer, report = await self._submit(order.order_id, prepared, self._deadline(order))
-        fp("F7")
         await self._journal.answered(answer)
         fp("F8")
         if report is not None and report.trades:
