@@ -4,7 +4,7 @@
 import os
 import sys
 
-WITHOUT_DATABASE = {"collectstatic", "findstatic", "help", "postgres", "run_sandbox", "version", "quality"}
+WITHOUT_DATABASE = {"collectstatic", "findstatic", "help", "postgres", "run_sandbox", "status", "version", "quality"}
 
 
 def main() -> None:

@@ -190,7 +190,9 @@ def test_another_kind_of_database_is_refused() -> None:
         postgres.database_settings(url="mysql://localhost/hub", var_dir=Path("/nowhere"))
 
 
-@pytest.mark.parametrize("arguments", [["help"], ["--help"], ["migrate", "--help"], ["collectstatic", "--noinput"], []])
+@pytest.mark.parametrize(
+    "arguments", [["help"], ["--help"], ["status"], ["migrate", "--help"], ["collectstatic", "--noinput"], []]
+)
 def test_a_command_that_needs_no_database_starts_none(arguments: list[str]) -> None:
     assert not manage.needs_database(arguments)
 
