@@ -1,6 +1,7 @@
 """The venue's number strings to whole units. Anything else than a plain, finite, non-negative number is refused."""
 
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from functools import lru_cache
 
 import msgspec
 
@@ -10,11 +11,14 @@ from polyhub.lib import money
 # More digits than any token supply has: such a number is an attack or a mistake.
 _MAX_UNITS = 10**18
 _TEXT_LIMIT = 40
+_PLAIN_DIGITS = 24
+_POWERS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 
+@lru_cache(maxsize=32_768)
 def price_units(text: str) -> int:
     """A price such as ".48" in 1/10,000; finer averages are rounded to the nearest. Raises BadAnswer."""
-    units = _units(text, money.PRICE_UNITS)
+    units = _units(text, 4)
     if not 0 <= units <= money.PRICE_UNITS:
         raise BadAnswer(f"price {text!r}")
     return units
@@ -22,7 +26,7 @@ def price_units(text: str) -> int:
 
 def share_units(text: str) -> int:
     """Shares or dollars in base units; the venue has no more than six decimals. Raises BadAnswer."""
-    return _units(text, money.UNITS)
+    return _units(text, 6)
 
 
 def integer(text: str) -> int:
@@ -34,7 +38,7 @@ def integer(text: str) -> int:
 
 def tick_units(value: str | float | Decimal) -> int:
     """A tick in 1/10,000; the venue sends it as a string or as a JSON number. Raises BadAnswer."""
-    units = _units(str(value), money.PRICE_UNITS)
+    units = _units(str(value), 4)
     if not 0 < units <= money.PRICE_UNITS // 2:
         raise BadAnswer(f"tick {value!r}")
     return units
@@ -56,24 +60,24 @@ def number_text(raw: msgspec.Raw) -> str:
     return text
 
 
-def _units(text: str, scale: int) -> int:
-    whole, dot, rest = text.partition(".")
-    # Fast path: plain digits with few enough decimals.
-    if (whole + rest).isdecimal() and len(text) <= _TEXT_LIMIT and text.isascii():
-        decimals = len(str(scale)) - 1
-        if len(rest) <= decimals:
-            units = int(whole or "0") * scale + (int(rest.ljust(decimals, "0")) if dot and rest else 0)
-            if units > _MAX_UNITS:
-                raise BadAnswer(f"number {text!r}")
-            return units
-    return _slow_units(text, scale)
+def _units(text: str, decimals: int) -> int:
+    """Hot path: a book of 98 levels asks for 98 sizes."""
+    whole, _, rest = text.partition(".")
+    digits = whole + rest
+    missing = decimals - len(rest)
+    if missing < 0 or len(digits) > _PLAIN_DIGITS or not (digits.isdecimal() and digits.isascii()):
+        return _slow_units(text, decimals)
+    units = int(digits) * _POWERS[missing]
+    if units > _MAX_UNITS:
+        raise BadAnswer(f"number {text!r}")
+    return units
 
 
-def _slow_units(text: str, scale: int) -> int:
+def _slow_units(text: str, decimals: int) -> int:
     try:
         exact = Decimal(text[: _TEXT_LIMIT + 1])
     except InvalidOperation as error:
         raise BadAnswer(f"number {text[:_TEXT_LIMIT]!r}") from error
-    if len(text) > _TEXT_LIMIT or not exact.is_finite() or not 0 <= exact * scale <= _MAX_UNITS:
+    if len(text) > _TEXT_LIMIT or not exact.is_finite() or not 0 <= exact.scaleb(decimals) <= _MAX_UNITS:
         raise BadAnswer(f"number {text[:_TEXT_LIMIT]!r}")
-    return int((exact * scale).to_integral_value(ROUND_HALF_EVEN))
+    return int(exact.scaleb(decimals).to_integral_value(ROUND_HALF_EVEN))

@@ -1,5 +1,6 @@
 """Wire rows to what the ports speak. Pure; an unknown word of the venue fails loudly and names the payload's id."""
 
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -30,6 +31,7 @@ FeeOf = Callable[[int, int], int]
 
 _DEFAULT_TICK = 100
 _DEFAULT_MIN_SHARES = 5_000_000
+_price = operator.attrgetter("price_units")
 _STRINGS = msgspec.json.Decoder(list[str])
 
 
@@ -124,8 +126,8 @@ def with_fee(trade: VenueTrade, fee_units: int) -> VenueTrade:
 
 def book(row: wire.BookRow | wire.MarketFrame, *, received_ms: int) -> BookSnapshot:
     """Best first on both sides, whatever order the venue used."""
-    bids = sorted(_levels(row.bids or ()), key=lambda level: -level.price_units)
-    asks = sorted(_levels(row.asks or ()), key=lambda level: level.price_units)
+    bids = sorted(_levels(row.bids or ()), key=_price, reverse=True)
+    asks = sorted(_levels(row.asks or ()), key=_price)
     tick, least = row.tick_size, row.min_order_size
     return BookSnapshot(
         token_id=row.asset_id,
@@ -245,7 +247,8 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _levels(rows: Iterable[wire.LevelRow]) -> list[BookLevel]:
-    levels = [BookLevel(numbers.price_units(row.price), numbers.share_units(row.size)) for row in rows]
+    price_units, share_units = numbers.price_units, numbers.share_units
+    levels = [BookLevel(price_units(row.price), share_units(row.size)) for row in rows]
     return [level for level in levels if level.share_units]
 
 
