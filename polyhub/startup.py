@@ -12,7 +12,10 @@ from django.core.management import call_command
 from django.db import OperationalError, connection
 
 # Maps, type files and optional libraries of the npm packages that no page loads.
-STATIC_IGNORED = ["*.map", "*.d.ts", "*.esm.*", "libs", "types", "*.development.*", "*.cjs.js", "*.amd.js", "README*"]
+STATIC_IGNORED = [
+    "*.map", "*.d.ts", "*.esm.*", "*.cjs.js", "*.amd.js", "*.mjs", "*.development.*", "*.rtl.*",
+    "libs", "types", "flags", "payments", "social", "redoc", "README*",
+]  # fmt: skip
 READY_POLL_S = 0.3
 
 
