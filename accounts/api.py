@@ -53,6 +53,7 @@ class AccountViewSet(viewsets.ReadOnlyModelViewSet[TradingAccount]):
     required_scopes = {"GET": Scope.READ_PORTFOLIO}
     serializer_class = AccountSerializer
     queryset = TradingAccount.objects.none()
+    lookup_value_converter = "uuid"
 
     def get_queryset(self) -> QuerySet[TradingAccount]:
         return selectors.accounts_of(user=user_of(self), mode=mode_param(self))
