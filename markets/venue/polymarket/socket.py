@@ -28,6 +28,7 @@ class Lost:
     """Not connected any more, and why; another attempt follows by itself."""
 
     reason: str
+    is_silence: bool = False
 
 
 Happening = Opened | Lost | str
@@ -61,6 +62,7 @@ class ReconnectingSocket:
         """Frames as text, and what happens to the connection. Endless: close the iterator to end it."""
         attempt = 0
         while True:
+            was_silent = False
             try:
                 async with asyncio.timeout(OPEN_S):
                     connection = await self._transport.socket(self._url)
@@ -72,12 +74,15 @@ class ReconnectingSocket:
                         async for event in conversation:
                             if isinstance(event, str):
                                 attempt = 0
+                            was_silent = isinstance(event, Lost) and event.is_silence
                             yield event
                 finally:
                     self._connection = None
                     await connection.close()
-            await asyncio.sleep(self._pause(attempt))
-            attempt += 1
+            # A socket that was only silent is replaced at once: what is said meanwhile would be missed.
+            if not was_silent:
+                await asyncio.sleep(self._pause(attempt))
+                attempt += 1
 
     async def send(self, text: str) -> bool:
         """Send a frame if connected; otherwise the next greeting must say it."""
@@ -97,7 +102,7 @@ class ReconnectingSocket:
         while True:
             now = loop.time()
             if now - heard >= self._watch.silence_s:
-                yield Lost(f"silent for {self._watch.silence_s:g} s")
+                yield Lost(f"silent for {self._watch.silence_s:g} s", is_silence=True)
                 return
             if now - pinged >= self._watch.ping_s:
                 pinged = now

@@ -78,7 +78,7 @@ class MarketStream:
                         # Tokens asked for while the greeting was on its way.
                         await self._tell("subscribe", [t for t in self._tokens if t not in self._greeted])
                         yield FeedStatus(connected=True)
-                    case Lost(reason):
+                    case Lost(reason=reason):
                         yield FeedStatus(connected=False, reason=reason)
                     case str(text):
                         for event in self.read(text):
@@ -143,7 +143,7 @@ class ActivityStream:
                 match frame:
                     case Opened():
                         yield FeedStatus(connected=True)
-                    case Lost(reason):
+                    case Lost(reason=reason):
                         yield FeedStatus(connected=False, reason=reason)
                     case str(text):
                         seen = self.read(text)

@@ -54,7 +54,7 @@ class UserStream:
                 match frame:
                     case Opened():
                         yield StreamStatus(connected=True)
-                    case Lost(reason):
+                    case Lost(reason=reason):
                         yield StreamStatus(connected=False, reason=reason)
                     case str(text):
                         for event in self._read(text):
