@@ -244,7 +244,9 @@ async def test_a_market_socket_that_answers_no_ping_is_replaced(sandbox: Running
             await until(events, is_connected)
             with fault(sandbox, "silent_socket", channel="market", pong=False):
                 await until(events, is_lost)
-            await until(events, lambda event: isinstance(event, BookSnapshot), times=2)
+            await until(events, is_connected, times=2)
+            sandbox.leader_trade(wallet=LEADER, token_id=market.yes, side="BUY", price="0.52", size="20")
+            await until(events, lambda event: isinstance(event, LastTrade))
 
 
 async def test_one_bad_entry_spoils_neither_the_frame_nor_the_stream(sandbox: RunningSandbox) -> None:
