@@ -29,7 +29,7 @@ LOGGING: dict[str, Any] = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
-        # These print headers and bodies at DEBUG: credentials would follow.
+        # These print headers, bodies and template contexts at DEBUG: credentials would follow.
         **{
             name: {"level": "WARNING"}
             for name in (
@@ -41,6 +41,7 @@ LOGGING: dict[str, Any] = {
                 "aiohttp",
                 "polymarket",
                 "daphne",
+                "django.template",
             )
         },
         # Says at INFO which nameless worker took which task, several lines for each.

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from accounts.domain.keys import trading_key_place
 from accounts.models import TradingKey
 from accounts.services import keys as web_keys
 from accounts.tests import factories
@@ -52,13 +53,10 @@ def test_the_old_key_opens_nothing_after_two_rotations_and_is_gone(desk: Desk) -
     first = keys.load(desk.private_file).newest
     rotate(desk)
     assert first.key_id in keys.load(desk.private_file).private_keys  # a seal under way may still need it
+    key = TradingKey.objects.get()
+    place = trading_key_place(key_id=key.id, user_id=desk.owner.pk, account_id=desk.account.id)
     with pytest.raises(crypto.SealBroken):
-        key = TradingKey.objects.get()
-        crypto.open_sealed(
-            bytes(key.sealed),
-            private_keys={first.key_id: first.private},
-            place=crypto.Place("accounts_tradingkey", str(key.id), str(desk.owner.pk), "sealed", str(desk.account.id)),
-        )
+        crypto.open_sealed(bytes(key.sealed), private_keys={first.key_id: first.private}, place=place)
     rotate(desk)
     assert first.key_id not in keys.load(desk.private_file).private_keys
     assert signs(desk, Vault(lambda: keys.load(desk.private_file)))
