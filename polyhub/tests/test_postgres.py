@@ -207,3 +207,25 @@ def test_reading_the_settings_starts_no_server(tmp_path: Path) -> None:
     env = {**os.environ, "POLYHUB_VAR_DIR": str(tmp_path)}
     subprocess.run(command, cwd=settings.BASE_DIR, env=env, check=True, capture_output=True, timeout=60)
     assert not (tmp_path / "pg").exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root needs a copy of the server")
+def test_root_runs_a_copy_of_the_server_where_nobody_may_not_enter_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = postgres.installed_server().parent.parent
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for name in (postgres.PACKAGE, f"{postgres.PACKAGE}.libs"):
+        shutil.copytree(packages / name, closed / name, symlinks=True)
+    with tempfile.TemporaryDirectory(prefix="polyhub-test-") as state:
+        monkeypatch.setattr(postgres, "ROOT_STATE", Path(state))
+        monkeypatch.setattr(postgres, "installed_server", lambda: closed / postgres.PACKAGE / "pginstall")
+        var_dir = closed / "var"
+        try:
+            postgres.ensure_running(var_dir)
+            assert value(var_dir, "SELECT 1") == "1"
+            assert str(psutil.Process(server_pid(var_dir)).exe()).startswith(state)
+        finally:
+            postgres.stop(var_dir)
+            forget(var_dir)
