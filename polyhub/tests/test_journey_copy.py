@@ -163,7 +163,7 @@ def test_every_trade_and_follower_has_one_verdict_and_both_sides_agree(stack: St
 
 def replay(stack: Stack, events: list[LeaderTradeEvent]) -> set[tuple[str, str, str, str]]:
     """Make the recorded trades happen now; gives the leader orders that did."""
-    made = set()
+    made: set[tuple[str, str, str, str]] = set()
     for number, event in enumerate(events):
         body = {
             "wallet": event.wallet,
