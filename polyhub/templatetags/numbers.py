@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 from django import template
 from django.utils.html import format_html
@@ -11,23 +12,25 @@ from polyhub.lib.money import CENT, nearest_to
 
 register = template.Library()
 
-UNKNOWN = mark_safe('<span class="text-secondary" title="not known">—</span>')  # noqa: S308 - our own text
+UNKNOWN = mark_safe('<span class="text-secondary" title="not known">—</span>')
+# Templates give "" for a figure of something that is not there, such as the quote of an unquoted market.
+Figure = Decimal | Literal[""] | None
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 @register.filter
-def usdc(amount: Decimal | None) -> str:
+def usdc(amount: Figure) -> str:
     """Dollars and cents: $1,234.50."""
-    if amount is None:
+    if amount is None or amount == "":
         return UNKNOWN
     rounded = nearest_to(Decimal(amount), CENT)
     return f"{'-' if rounded < 0 else ''}${abs(rounded):,.2f}"
 
 
 @register.filter
-def signed(amount: Decimal | None) -> str:
+def signed(amount: Figure) -> str:
     """A gain or a loss: arrow, sign, and colour as a third hint."""
-    if amount is None:
+    if amount is None or amount == "":
         return UNKNOWN
     rounded = nearest_to(Decimal(amount), CENT)
     if rounded == 0:
@@ -45,24 +48,24 @@ def signed(amount: Decimal | None) -> str:
 
 
 @register.filter
-def price(value: Decimal | None) -> str:
+def price(value: Figure) -> str:
     """A price of 0 to 1 in cents: 53.5¢."""
-    if value is None:
+    if value is None or value == "":
         return UNKNOWN
     return f"{(Decimal(value) * 100).quantize(Decimal('0.1'))}¢".replace(".0¢", "¢")
 
 
 @register.filter
-def shares(value: Decimal | None) -> str:
-    if value is None:
+def shares(value: Figure) -> str:
+    if value is None or value == "":
         return UNKNOWN
     return f"{Decimal(value).quantize(Decimal('0.01')):,}".replace(".00", "")
 
 
 @register.filter
-def percent(value: Decimal | None) -> str:
+def percent(value: Figure) -> str:
     """A fraction as percent: 0.03 is 3%."""
-    if value is None:
+    if value is None or value == "":
         return UNKNOWN
     text = f"{(Decimal(value) * 100).quantize(Decimal('0.01')):f}".rstrip("0").rstrip(".")
     return f"{text}%"
@@ -88,14 +91,20 @@ def share_of(part: Decimal | int | None, whole: Decimal | int | None) -> int:
     return max(0, min(100, int(Decimal(part) * 100 / Decimal(whole))))
 
 
+@register.filter
+def exact(at: datetime) -> str:
+    """A moment to the millisecond, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
+
+
 @register.simple_tag(takes_context=True)
 def ago(context: template.Context, at: datetime | None, empty: str = "never") -> SafeString:
     """How long ago, kept current by the page itself; the exact time on hover."""
     if at is None:
         return format_html('<span class="text-secondary">{}</span>', empty)
     age = int((context["now"] - at).total_seconds())
-    exact = f"{at:%Y-%m-%d %H:%M:%S} UTC"
-    return format_html('<time datetime="{}" data-ago title="{}">{}</time>', at.isoformat(), exact, in_words(age))
+    moment = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" data-ago title="{}">{}</time>', at.isoformat(), moment, in_words(age))
 
 
 def in_words(age_s: int) -> str:

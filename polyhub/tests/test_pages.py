@@ -251,3 +251,14 @@ def test_the_strip_names_a_service_that_does_not_run_and_a_quiet_feed() -> None:
     assert (state.feed.tone, state.feed.word) == ("warning", "connected, but quiet")
     assert [engine.tone for engine in state.engines] == ["danger"]
     assert state.word == "Engine 0: not running, restarts by itself"
+
+
+def test_the_page_of_a_wallet_names_the_markets_it_traded(world: World, alice: Client) -> None:
+    html = alice.get(reverse("wallet", args=[world.wallet.address])).content.decode()
+    assert worlds.QUESTION in html
+
+
+@pytest.mark.parametrize("name", ["cockpit", "positions"])
+def test_a_position_whose_market_has_no_quote_is_shown_without_one(name: str, world: World, alice: Client) -> None:
+    Quote.objects.all().delete()
+    assert worlds.QUESTION in alice.get(reverse(name)).content.decode()
