@@ -1,13 +1,19 @@
 // Curves: `data-chart="ID"` draws the JSON of that script element, `data-chart-from="URL"` fetches its points.
 (() => {
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colours = () => ({ text: css("--tblr-secondary") || "#667", grid: css("--tblr-border-color") || "#ddd", line: css("--paper") });
-  const rgba = (colour, alpha) => {
-    const hex = /^#([0-9a-f]{6})$/i.exec(colour);
-    if (!hex) return colour;
-    const number = parseInt(hex[1], 16);
-    return `rgba(${number >> 16}, ${(number >> 8) & 255}, ${number & 255}, ${alpha})`;
+  // Themes write colours as the browser's newest functions; the charts read only red, green and blue. One painted
+  // pixel translates any of them.
+  const pixel = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+  const css = (name, otherwise) => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    probe.style.color = `var(${name}, ${otherwise})`;
+    pixel.fillStyle = getComputedStyle(probe).color;
+    probe.remove();
+    pixel.clearRect(0, 0, 1, 1);
+    pixel.fillRect(0, 0, 1, 1);
+    return [...pixel.getImageData(0, 0, 1, 1).data.slice(0, 3)];
   };
+  const colours = () => ({ text: css("--tblr-secondary", "#666677"), grid: css("--tblr-border-color", "#dddddd"), line: css("--paper", "#206bc4") });
+  const rgba = ([red, green, blue], alpha = 1) => `rgba(${red}, ${green}, ${blue}, ${alpha})`;
   const dollars = (value) => `${value < 0 ? "-" : ""}$${Math.abs(value).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 
   const draw = (box) => {
@@ -22,8 +28,8 @@
     const series = chart.addSeries(LightweightCharts.AreaSeries, { lineWidth: 2 });
     const paint = () => {
       const { text, grid, line } = colours();
-      chart.applyOptions({ layout: { textColor: text }, grid: { vertLines: { visible: false }, horzLines: { color: rgba(grid, 0.4) } } });
-      series.applyOptions({ lineColor: line, topColor: rgba(line, 0.3), bottomColor: rgba(line, 0.02) });
+      chart.applyOptions({ layout: { textColor: rgba(text) }, grid: { vertLines: { visible: false }, horzLines: { color: rgba(grid, 0.4) } } });
+      series.applyOptions({ lineColor: rgba(line), topColor: rgba(line, 0.3), bottomColor: rgba(line, 0.02) });
     };
     paint();
     document.addEventListener("hub:theme", paint);

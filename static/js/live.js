@@ -25,15 +25,15 @@
   };
 
   const state = (tone, words) => {
-    document.body.dataset.liveState = tone;
-    document.body.dataset.liveWords = words;
+    document.body.dataset.socketTone = tone;
+    document.body.dataset.socketWords = words;
     paint();
   };
   const paint = () => {
     const box = document.querySelector("[data-live-state]");
     if (!box) return;
-    box.querySelector(".status-dot").className = `status-dot bg-${document.body.dataset.liveState || "secondary"}`;
-    box.querySelector("[data-live-word]").textContent = document.body.dataset.liveWords || "Live updates: connecting";
+    box.querySelector(".status-dot").className = `status-dot bg-${document.body.dataset.socketTone || "secondary"}`;
+    box.querySelector("[data-live-word]").textContent = document.body.dataset.socketWords || "Live updates: connecting";
   };
   document.addEventListener("htmx:afterSwap", paint);
 
