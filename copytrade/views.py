@@ -38,7 +38,7 @@ class Cockpit(Page):
         today = selectors.today_of(user=self.user, mode=self.mode, since=_midnight(self.now))
         return super().get_context_data(
             portfolio=portfolio,
-            holdings=portfolio.holdings,
+            holdings=portfolio.holdings[:RECENT],
             decisions=decisions,
             names=_names(decisions),
             today=today,
