@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,12 +75,15 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    made = Machine(tmp_path / "a folder with spaces")
-    yield made
-    for pid in made.pids().values():
-        processes.end_session(pid)
-    postgres.stop(made.var_dir)
+def machine() -> Iterator[Machine]:
+    # Not pytest's own folder, which only its owner may enter: as root the data would then lie elsewhere.
+    with tempfile.TemporaryDirectory(prefix="polyhub-test-") as folder:
+        Path(folder).chmod(0o755)
+        made = Machine(Path(folder) / "a folder with spaces")
+        yield made
+        for pid in made.pids().values():
+            processes.end_session(pid)
+        postgres.stop(made.var_dir)
 
 
 def test_up_runs_everything_heals_and_stops_without_a_trace(machine: Machine) -> None:
