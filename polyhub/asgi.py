@@ -20,7 +20,7 @@ from trading.consumers import HubConsumer  # noqa: E402
 # What a snapshot holds beside the number it is good for.
 PARTS = {**snapshots.PARTS, "decisions": copytrade.recent_payloads, "rules": copytrade.rule_payloads}
 
-websocket_application = SameOrigin(
-    AuthMiddlewareStack(URLRouter([path("ws/", HubConsumer.as_asgi(parts=PARTS), name="ws")]))
+socket_routes = [path("ws/", HubConsumer.as_asgi(parts=PARTS), name="ws")]
+application = ProtocolTypeRouter(
+    {"http": django_application, "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(socket_routes)))}
 )
-application = ProtocolTypeRouter({"http": django_application, "websocket": websocket_application})
