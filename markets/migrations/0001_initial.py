@@ -5,142 +5,186 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue_id', models.CharField(max_length=64, unique=True)),
-                ('slug', models.CharField(blank=True, default='', max_length=255)),
-                ('title', models.TextField(blank=True, default='')),
-                ('neg_risk', models.BooleanField(default=False)),
-                ('updated_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("venue_id", models.CharField(max_length=64, unique=True)),
+                ("slug", models.CharField(blank=True, default="", max_length=255)),
+                ("title", models.TextField(blank=True, default="")),
+                ("neg_risk", models.BooleanField(default=False)),
+                ("updated_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='WatchedWallet',
+            name="WatchedWallet",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(max_length=42, unique=True)),
-                ('active', models.BooleanField(default=True)),
-                ('since_at', models.DateTimeField()),
-                ('reconciled_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("address", models.CharField(max_length=42, unique=True)),
+                ("active", models.BooleanField(default=True)),
+                ("since_at", models.DateTimeField()),
+                ("reconciled_at", models.DateTimeField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Market',
+            name="Market",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('condition_id', models.CharField(max_length=66, unique=True)),
-                ('slug', models.CharField(blank=True, default='', max_length=255)),
-                ('question', models.TextField(blank=True, default='')),
-                ('category', models.CharField(blank=True, default='', max_length=64)),
-                ('neg_risk', models.BooleanField(default=False)),
-                ('tick_size', models.DecimalField(decimal_places=4, default='0.01', max_digits=6)),
-                ('min_order_shares', models.DecimalField(decimal_places=6, default=5, max_digits=20)),
-                ('fee_rate', models.DecimalField(blank=True, decimal_places=6, max_digits=8, null=True)),
-                ('fee_exponent', models.PositiveSmallIntegerField(default=1)),
-                ('fee_taker_only', models.BooleanField(default=True)),
-                ('active', models.BooleanField(default=True)),
-                ('closed', models.BooleanField(default=False)),
-                ('accepting_orders', models.BooleanField(default=True)),
-                ('ends_at', models.DateTimeField(blank=True, null=True)),
-                ('updated_at', models.DateTimeField()),
-                ('event', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='markets', to='markets.event')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("condition_id", models.CharField(max_length=66, unique=True)),
+                ("slug", models.CharField(blank=True, default="", max_length=255)),
+                ("question", models.TextField(blank=True, default="")),
+                ("category", models.CharField(blank=True, default="", max_length=64)),
+                ("neg_risk", models.BooleanField(default=False)),
+                ("tick_size", models.DecimalField(decimal_places=4, default="0.01", max_digits=6)),
+                ("min_order_shares", models.DecimalField(decimal_places=6, default=5, max_digits=20)),
+                ("fee_rate", models.DecimalField(blank=True, decimal_places=6, max_digits=8, null=True)),
+                ("fee_exponent", models.PositiveSmallIntegerField(default=1)),
+                ("fee_taker_only", models.BooleanField(default=True)),
+                ("active", models.BooleanField(default=True)),
+                ("closed", models.BooleanField(default=False)),
+                ("accepting_orders", models.BooleanField(default=True)),
+                ("ends_at", models.DateTimeField(blank=True, null=True)),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "event",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="markets",
+                        to="markets.event",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Token',
+            name="Token",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token_id', models.CharField(max_length=80, unique=True)),
-                ('outcome', models.CharField(max_length=120)),
-                ('outcome_index', models.PositiveSmallIntegerField()),
-                ('market', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tokens', to='markets.market')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("token_id", models.CharField(max_length=80, unique=True)),
+                ("outcome", models.CharField(max_length=120)),
+                ("outcome_index", models.PositiveSmallIntegerField()),
+                (
+                    "market",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="tokens", to="markets.market"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Quote',
+            name="Quote",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('best_bid', models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
-                ('best_ask', models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
-                ('last_price', models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
-                ('venue_at', models.DateTimeField(blank=True, null=True)),
-                ('received_at', models.DateTimeField()),
-                ('token', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='quote', to='markets.token')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("best_bid", models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
+                ("best_ask", models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
+                ("last_price", models.DecimalField(blank=True, decimal_places=4, max_digits=6, null=True)),
+                ("venue_at", models.DateTimeField(blank=True, null=True)),
+                ("received_at", models.DateTimeField()),
+                (
+                    "token",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="quote", to="markets.token"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LeaderTrade',
+            name="LeaderTrade",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('wallet', models.CharField(max_length=42)),
-                ('side', models.CharField(choices=[('BUY', 'Buy'), ('SELL', 'Sell')], max_length=4)),
-                ('price', models.DecimalField(decimal_places=10, max_digits=12)),
-                ('shares', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('transaction_hash', models.CharField(max_length=66)),
-                ('held_before_shares', models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
-                ('first_source', models.CharField(choices=[('rtds', 'Rtds'), ('data_api', 'Data api'), ('chain', 'Chain')], max_length=10)),
-                ('traded_at', models.DateTimeField()),
-                ('received_at', models.DateTimeField()),
-                ('rtds_at', models.DateTimeField(blank=True, null=True)),
-                ('data_api_at', models.DateTimeField(blank=True, null=True)),
-                ('chain_at', models.DateTimeField(blank=True, null=True)),
-                ('decided_at', models.DateTimeField(blank=True, null=True)),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='leader_trades', to='markets.token')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("wallet", models.CharField(max_length=42)),
+                ("side", models.CharField(choices=[("BUY", "Buy"), ("SELL", "Sell")], max_length=4)),
+                ("price", models.DecimalField(decimal_places=10, max_digits=12)),
+                ("shares", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("transaction_hash", models.CharField(max_length=66)),
+                ("held_before_shares", models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
+                (
+                    "first_source",
+                    models.CharField(
+                        choices=[("rtds", "Rtds"), ("data_api", "Data api"), ("chain", "Chain")], max_length=10
+                    ),
+                ),
+                ("traded_at", models.DateTimeField()),
+                ("received_at", models.DateTimeField()),
+                ("rtds_at", models.DateTimeField(blank=True, null=True)),
+                ("data_api_at", models.DateTimeField(blank=True, null=True)),
+                ("chain_at", models.DateTimeField(blank=True, null=True)),
+                ("decided_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="leader_trades", to="markets.token"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LeaderPosition',
+            name="LeaderPosition",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('wallet', models.CharField(max_length=42)),
-                ('shares', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('as_of', models.DateTimeField()),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='leader_positions', to='markets.token')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("wallet", models.CharField(max_length=42)),
+                ("shares", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("as_of", models.DateTimeField()),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="leader_positions", to="markets.token"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='token',
-            constraint=models.UniqueConstraint(fields=('market', 'outcome_index'), name='token_outcome_once'),
+            model_name="token",
+            constraint=models.UniqueConstraint(fields=("market", "outcome_index"), name="token_outcome_once"),
         ),
         migrations.AddIndex(
-            model_name='leadertrade',
-            index=models.Index(condition=models.Q(('decided_at__isnull', True)), fields=['id'], name='leader_trade_undecided'),
+            model_name="leadertrade",
+            index=models.Index(
+                condition=models.Q(("decided_at__isnull", True)), fields=["id"], name="leader_trade_undecided"
+            ),
         ),
         migrations.AddIndex(
-            model_name='leadertrade',
-            index=models.Index(fields=['wallet', '-traded_at'], name='leader_trade_wallet_time'),
+            model_name="leadertrade",
+            index=models.Index(fields=["wallet", "-traded_at"], name="leader_trade_wallet_time"),
         ),
         migrations.AddConstraint(
-            model_name='leadertrade',
-            constraint=models.CheckConstraint(condition=models.Q(('side__in', ['BUY', 'SELL'])), name='leader_trade_side_known'),
+            model_name="leadertrade",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("side__in", ["BUY", "SELL"])), name="leader_trade_side_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='leadertrade',
-            constraint=models.CheckConstraint(condition=models.Q(('price__gt', 0), ('price__lt', 1)), name='leader_trade_price_0_1'),
+            model_name="leadertrade",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("price__gt", 0), ("price__lt", 1)), name="leader_trade_price_0_1"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='leadertrade',
-            constraint=models.CheckConstraint(condition=models.Q(('shares__gt', 0)), name='leader_trade_shares_positive'),
+            model_name="leadertrade",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("shares__gt", 0)), name="leader_trade_shares_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='leadertrade',
-            constraint=models.UniqueConstraint(fields=('transaction_hash', 'wallet', 'token', 'side', 'price', 'shares'), name='leader_trade_once'),
+            model_name="leadertrade",
+            constraint=models.UniqueConstraint(
+                fields=("transaction_hash", "wallet", "token", "side", "price", "shares"), name="leader_trade_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='leaderposition',
-            constraint=models.UniqueConstraint(fields=('wallet', 'token'), name='leader_position_once'),
+            model_name="leaderposition",
+            constraint=models.UniqueConstraint(fields=("wallet", "token"), name="leader_position_once"),
         ),
         migrations.AddConstraint(
-            model_name='leaderposition',
-            constraint=models.CheckConstraint(condition=models.Q(('shares__gte', 0)), name='leader_position_not_negative'),
+            model_name="leaderposition",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("shares__gte", 0)), name="leader_position_not_negative"
+            ),
         ),
     ]

@@ -31,8 +31,7 @@ class ReplayClock:
         return self._now
 
     def set(self, at: datetime) -> None:
-        if at > self._now:
-            self._now = at
+        self._now = max(self._now, at)
 
     def advance(self, by: timedelta) -> None:
         self._now += by

@@ -5,53 +5,67 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('markets', '0001_initial'),
+        ("markets", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Wallet',
+            name="Wallet",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(max_length=42, unique=True)),
-                ('alias', models.CharField(max_length=60)),
-                ('trades', models.PositiveIntegerField(default=0)),
-                ('buys', models.PositiveIntegerField(default=0)),
-                ('sells', models.PositiveIntegerField(default=0)),
-                ('markets', models.PositiveIntegerField(default=0)),
-                ('volume_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('median_trade_usdc', models.DecimalField(decimal_places=6, default=0, max_digits=20)),
-                ('closed_pnl_usdc', models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
-                ('closed_positions', models.PositiveIntegerField(default=0)),
-                ('closed_wins', models.PositiveIntegerField(default=0)),
-                ('first_trade_at', models.DateTimeField(blank=True, null=True)),
-                ('last_trade_at', models.DateTimeField(blank=True, null=True)),
-                ('source', models.CharField(blank=True, default='', max_length=120)),
-                ('measured_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("address", models.CharField(max_length=42, unique=True)),
+                ("alias", models.CharField(max_length=60)),
+                ("trades", models.PositiveIntegerField(default=0)),
+                ("buys", models.PositiveIntegerField(default=0)),
+                ("sells", models.PositiveIntegerField(default=0)),
+                ("markets", models.PositiveIntegerField(default=0)),
+                ("volume_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("median_trade_usdc", models.DecimalField(decimal_places=6, default=0, max_digits=20)),
+                ("closed_pnl_usdc", models.DecimalField(blank=True, decimal_places=6, max_digits=20, null=True)),
+                ("closed_positions", models.PositiveIntegerField(default=0)),
+                ("closed_wins", models.PositiveIntegerField(default=0)),
+                ("first_trade_at", models.DateTimeField(blank=True, null=True)),
+                ("last_trade_at", models.DateTimeField(blank=True, null=True)),
+                ("source", models.CharField(blank=True, default="", max_length=120)),
+                ("measured_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['-volume_usdc', 'address'], name='wallet_by_volume')],
+                "indexes": [models.Index(fields=["-volume_usdc", "address"], name="wallet_by_volume")],
             },
         ),
         migrations.CreateModel(
-            name='WalletTrade',
+            name="WalletTrade",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('side', models.CharField(max_length=4)),
-                ('price', models.DecimalField(decimal_places=10, max_digits=12)),
-                ('shares', models.DecimalField(decimal_places=6, max_digits=20)),
-                ('transaction_hash', models.CharField(max_length=66)),
-                ('traded_at', models.DateTimeField()),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='markets.token')),
-                ('wallet', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='recorded_trades', to='scanner.wallet')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("side", models.CharField(max_length=4)),
+                ("price", models.DecimalField(decimal_places=10, max_digits=12)),
+                ("shares", models.DecimalField(decimal_places=6, max_digits=20)),
+                ("transaction_hash", models.CharField(max_length=66)),
+                ("traded_at", models.DateTimeField()),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="markets.token"
+                    ),
+                ),
+                (
+                    "wallet",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="recorded_trades", to="scanner.wallet"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['wallet', '-traded_at'], name='wallet_trade_time')],
-                'constraints': [models.UniqueConstraint(fields=('transaction_hash', 'wallet', 'token', 'side', 'price', 'shares'), name='wallet_trade_once')],
+                "indexes": [models.Index(fields=["wallet", "-traded_at"], name="wallet_trade_time")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("transaction_hash", "wallet", "token", "side", "price", "shares"),
+                        name="wallet_trade_once",
+                    )
+                ],
             },
         ),
     ]
