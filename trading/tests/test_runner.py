@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 
+import psycopg
 import pytest
 import pytest_asyncio
 from django.db import connection
+from psycopg import sql
 
 from accounts.models import TradingAccount
 from markets.models import Token
@@ -199,6 +202,50 @@ async def test_the_venue_away_at_start_is_waited_for(rig: Rig, request: pytest.F
         rig.sandbox.clear_faults()
         await ready(rig, account)
         await rig.reaches(await rig.submit(account, token), OrderStatus.FILLED)
+
+
+@pytest.fixture
+def own_connection_is_cut_too(transactional_db: None) -> Iterator[None]:
+    """The test's clean-up needs a new one."""
+    yield
+    connection.close()
+
+
+@pytest.mark.usefixtures("own_connection_is_cut_too")
+async def test_the_database_away_is_waited_for_and_nothing_leaves_meanwhile(
+    rig: Rig, request: pytest.FixtureRequest
+) -> None:
+    account, token = await setting(rig, request)
+    async with rig.running() as shard:
+        await ready(rig, account)
+        order = await rig.submit(account, token)
+        await rig.reaches(order, OrderStatus.FILLED)
+        resting = await rig.submit(account, token, order_type=OrderType.GTC, price="0.40")
+        await rig.reaches(resting, OrderStatus.OPEN)
+        with database_away():
+            await eventually_async(lambda: _is(shard.detail().get("database") == "away"))
+        await ready(rig, account)
+        await rig.reaches(await rig.submit(account, token), OrderStatus.FILLED)
+    assert len(rig.venue_orders(account)) == 3
+
+
+async def _is(truth: bool) -> bool:
+    return truth
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    """Nobody can reach the database; open connections are cut."""
+    name = connection.settings_dict["NAME"]
+    parameters = connection.get_connection_params() | {"dbname": "postgres"}
+    wanted = {key: value for key, value in parameters.items() if key not in {"cursor_factory", "context"}}
+    with psycopg.connect(**wanted, autocommit=True) as server:
+        server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(name)))
 
 
 async def test_one_broken_account_does_not_hurt_another(rig: Rig, request: pytest.FixtureRequest) -> None:
