@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 THREADS = 4
 STATEMENT_TIMEOUT_MS = 8_000
+# A process stopped amid a transaction holds its locks, the lease's among them: shorter than the lease lasts.
+IDLE_TRANSACTION_MS = 5_000
 CALL_TIMEOUT_S = 10.0
 
 
@@ -49,7 +51,10 @@ class Database:
         connection.ensure_connection()
         if getattr(self._limited, "connection", None) is not connection.connection:
             with connection.cursor() as cursor:
-                cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+                cursor.execute(
+                    f"SET statement_timeout = {STATEMENT_TIMEOUT_MS};"
+                    f"SET idle_in_transaction_session_timeout = {IDLE_TRANSACTION_MS}"
+                )
             self._limited.connection = connection.connection
 
     def close(self) -> None:

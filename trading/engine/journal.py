@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 class DatabaseJournal:
-    """Writes under one lease. Every claim names its fencing token."""
+    """Writes under one lease, and not without it. Every claim names its fencing token, which the database checks."""
 
     def __init__(self, *, database: Database, lease: LeaseView, clock: Clock) -> None:
         self._database = database
@@ -131,6 +131,8 @@ class DatabaseJournal:
         return [None] * len(states)
 
     async def _call(self, function: Callable[..., Result], **kwargs: Any) -> Result:
+        if not self._lease.alive():
+            raise LeaseLost("The lease has ended.", details={"service": self._lease.name})
         return await self._database.call(function, **kwargs)
 
 

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from django.db import InterfaceError, OperationalError
+
 from accounts.models import TradingAccount
 from markets.venue.ports import Venue
 from polyhub.lib.clock import Clock
@@ -204,12 +206,13 @@ class EngineShard:
 
     async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
+            self._require_lease()
             try:
                 await step()
                 self._database_away = False
-            except JournalUnavailable as error:
+            except (JournalUnavailable, OperationalError, InterfaceError) as error:
                 self._database_away = True
-                logger.warning("The database is away", extra={"reason": error.message})
+                logger.warning("Work waits for the database: %s", " ".join(str(error).split())[:200])
                 await asyncio.sleep(RETRY_S)
             except LeaseLost:
                 raise
@@ -217,5 +220,11 @@ class EngineShard:
                 logger.exception("A step of the engine failed")
                 await asyncio.sleep(RETRY_S)
 
+    def _require_lease(self) -> None:
+        """A process that was stopped for a while finds itself replaced, and must not write beside its successor."""
+        if not self._lease.alive():
+            raise LeaseLost("The lease has ended.", details={"service": self._lease.name})
+
     async def _call(self, function: Callable[..., Any], **kwargs: Any) -> Any:
+        self._require_lease()
         return await self._database.call(function, **kwargs)

@@ -112,7 +112,7 @@ class Rig:
         assert found is not None
         return found
 
-    async def cash_is(self, account: TradingAccount, amount: Decimal | str, timeout_s: float = 10) -> None:
+    async def cash_is(self, account: TradingAccount, amount: Decimal | str | int, timeout_s: float = 10) -> None:
         async def there() -> bool:
             row = await db(lambda: Balance.objects.get(account=account))
             assert row.cash_usdc == Decimal(amount), row.cash_usdc

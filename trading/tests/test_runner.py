@@ -272,7 +272,7 @@ async def test_nothing_leaves_under_a_lost_lease(rig: Rig, request: pytest.Fixtu
         order = await rig.submit(account, token)
 
         async def ended() -> bool:
-            return shard.detail()["accounts"] == 0
+            return bool(shard.detail()["accounts"] == 0)
 
         await eventually_async(ended)
         assert (await rig.order(order.pk)).status == OrderStatus.PENDING
