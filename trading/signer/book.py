@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from markets.venue import signing
+from markets.venue.ports import Side
 from markets.venue.signers import SignRequest
 from polyhub.lib.crypto import SealBroken
 from polyhub.lib.failpoints import fp
@@ -34,7 +35,8 @@ def sign_orders(connection: records.Connection, vault: Vault, items: Sequence[Si
     if len(items) > MAX_ORDERS:
         return [NotSigned("TOO_MANY", f"At most {MAX_ORDERS} orders at once.")] * len(items)
     cases = [_Case(item) for item in items]
-    with connection.transaction():
+    # Errors of the commit surface when the pipeline ends: nothing is signed before that.
+    with connection.pipeline(), connection.transaction():
         _judge(connection, vault, cases)
         _record(connection, cases)
     fp("F3")
@@ -46,7 +48,7 @@ def sign_orders(connection: records.Connection, vault: Vault, items: Sequence[Si
 def sign_auth(connection: records.Connection, vault: Vault, request: SignAuth) -> Result:
     """The venue's own sign-in message and nothing else: it moves no money."""
     with connection.transaction():
-        account = records.accounts(connection, [request.account_id]).get(request.account_id)
+        account = records.account(connection, request.account_id)
         row = connection.execute("SELECT abs(extract(epoch FROM now()) - %s)", [request.timestamp_s]).fetchone()
     if row is None or row[0] > AUTH_CLOCK_S:
         return NotSigned("BAD_REQUEST", "The timestamp is not now.")
@@ -59,25 +61,26 @@ def sign_auth(connection: records.Connection, vault: Vault, request: SignAuth) -
 
 
 def _judge(connection: records.Connection, vault: Vault, cases: Sequence[_Case]) -> None:
-    accounts = records.accounts(connection, {case.item.account_id for case in cases})
-    tokens = records.tokens(connection, {case.item.service for case in cases})
+    facts = records.read(
+        connection,
+        account_ids={case.item.account_id for case in cases},
+        services={case.item.service for case in cases},
+        intent_ids={case.item.terms.client_order_id for case in cases},
+        sold_token_ids={case.item.terms.token_id for case in cases if case.item.terms.side is Side.SELL},
+    )
     fp("F1")
-    known = records.known_hashes(connection, [case.item.terms.client_order_id for case in cases])
-    spent = records.spent_today(connection, accounts.keys())
-    sold = {case.item.terms.token_id for case in cases if case.item.terms.side == "SELL"}
-    bids = records.best_bids(connection, sold) if sold else {}
     for case in cases:
-        case.account = accounts.get(case.item.account_id)
+        case.account = facts.accounts.get(case.item.account_id)
         case.refusal = (
-            _stale(case, tokens)
+            _stale(case, facts.tokens)
             or _unsignable(case)
             or _open_key(case, vault)
-            or _hash(case, known)
-            or (_over_limits(case, spent, bids) if case.is_new else None)
+            or _hash(case, facts.known)
+            or (_over_limits(case, facts.spent, facts.bids) if case.is_new else None)
         )
         if case.refusal is None and case.is_new:
-            known[case.item.terms.client_order_id] = (case.order_hash, case.item.account_id)
-            spent[case.item.account_id] = spent.get(case.item.account_id, 0) + case.notional_units
+            facts.known[case.item.terms.client_order_id] = (case.order_hash, case.item.account_id)
+            facts.spent[case.item.account_id] = facts.spent.get(case.item.account_id, 0) + case.notional_units
     fp("F2")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -26,8 +26,11 @@ class SignerClient:
     is safe, since the same intent with the same terms gives the same signature.
     """
 
-    def __init__(self, path: Path, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, path: Path, *, timeout_s: float = TIMEOUT_S, on_sign: Callable[[SignRequest], None] | None = None
+    ) -> None:
         self._path = path
+        self._on_sign = on_sign
         self._timeout_s = timeout_s
         self._ids = itertools.count(1)
         self._lock = asyncio.Lock()
@@ -35,6 +38,8 @@ class SignerClient:
         self._batches: Batcher[SignRequest, SignedOrder] = Batcher(self._sign_batch, max_items=500)
 
     async def sign_order(self, request: SignRequest) -> SignedOrder:
+        if self._on_sign is not None:
+            self._on_sign(request)
         return await self._batches.submit(request)
 
     async def sign_auth(self, *, account_id: UUID, timestamp_s: int, nonce: int = 0) -> SignedAuth:

@@ -21,6 +21,14 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # A bid older than this says nothing about what a sale gives away.
 FRESH_QUOTE_S = 60
 
+_ACCOUNTS = """SELECT a.id, a.mode, a.status, u.is_active, a.signature_type, a.signer_address, a.trading_address,
+       p.max_order_usdc, p.max_day_usdc, p.min_price, p.max_price, a.user_id, k.id, k.sealed
+FROM accounts_tradingaccount a
+JOIN accounts_user u ON u.id = a.user_id
+JOIN accounts_signingpolicy p ON p.account_id = a.id
+LEFT JOIN accounts_tradingkey k ON k.account_id = a.id
+WHERE a.id = ANY(%s) ORDER BY a.id FOR UPDATE OF p"""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
@@ -56,57 +64,65 @@ class NewRecord:
     notional_units: int
 
 
-def accounts(connection: Connection, ids: Collection[UUID]) -> dict[UUID, AccountRow]:
-    """The accounts with their policies locked in id order, so that two batches never spend the same room."""
-    rows = connection.execute(
-        """SELECT a.id, a.mode, a.status, u.is_active, a.signature_type, a.signer_address, a.trading_address,
-                  p.max_order_usdc, p.max_day_usdc, p.min_price, p.max_price, a.user_id, k.id, k.sealed
-           FROM accounts_tradingaccount a
-           JOIN accounts_user u ON u.id = a.user_id
-           JOIN accounts_signingpolicy p ON p.account_id = a.id
-           LEFT JOIN accounts_tradingkey k ON k.account_id = a.id
-           WHERE a.id = ANY(%s) ORDER BY a.id FOR UPDATE OF p""",
-        [sorted(ids)],
-    )
-    return {row[0]: _account(row) for row in rows}
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a batch is judged by."""
+
+    accounts: dict[UUID, AccountRow]
+    # The current fencing token of each service whose lease has not ended, by the database's clock.
+    tokens: dict[str, int]
+    # Intents signed before: their one hash and the account it was for.
+    known: dict[UUID, tuple[str, UUID]]
+    # Base units signed so far on this UTC day.
+    spent: dict[UUID, int]
+    # Fresh best bids in 1/10,000.
+    bids: dict[str, int]
 
 
-def tokens(connection: Connection, services: Collection[str]) -> dict[str, int]:
-    """The current fencing token of each service whose lease has not ended, by the database's clock."""
-    rows = connection.execute(
+def read(
+    connection: Connection,
+    *,
+    account_ids: Collection[UUID],
+    services: Collection[str],
+    intent_ids: Collection[UUID],
+    sold_token_ids: Collection[str],
+) -> Facts:
+    """Five questions, asked before the first answer is awaited: inside a pipeline they are one round trip.
+
+    The first locks the accounts' policies in id order, so that two batches never spend the same room.
+    """
+    ids = sorted(account_ids)
+    accounts = connection.execute(_ACCOUNTS, [ids])
+    tokens = connection.execute(
         "SELECT name, token FROM lib_service WHERE name = ANY(%s) AND expires_at > now()", [sorted(services)]
     )
-    return dict(rows)
-
-
-def known_hashes(connection: Connection, intent_ids: Sequence[UUID]) -> dict[UUID, tuple[str, UUID]]:
-    """Intents signed before: their one hash and the account it was for."""
-    rows = connection.execute(
+    known = connection.execute(
         "SELECT intent_id, order_hash, account_id FROM trading_signaturerecord WHERE intent_id = ANY(%s)",
         [list(intent_ids)],
     )
-    return {intent_id: (order_hash, account_id) for intent_id, order_hash, account_id in rows}
-
-
-def spent_today(connection: Connection, ids: Collection[UUID]) -> dict[UUID, int]:
-    """Base units signed so far on this UTC day."""
-    rows = connection.execute(
+    spent = connection.execute(
         """SELECT account_id, sum(notional_units)::bigint FROM trading_signaturerecord
            WHERE account_id = ANY(%s) AND signed_on = (now() AT TIME ZONE 'UTC')::date GROUP BY account_id""",
-        [sorted(ids)],
+        [ids],
     )
-    return dict(rows)
-
-
-def best_bids(connection: Connection, token_ids: Collection[str]) -> dict[str, int]:
-    """Fresh best bids in 1/10,000."""
-    rows = connection.execute(
+    bids = connection.execute(
         """SELECT t.token_id, q.best_bid FROM markets_quote q JOIN markets_token t ON t.id = q.token_id
            WHERE t.token_id = ANY(%s) AND q.best_bid IS NOT NULL
                  AND q.received_at > now() - make_interval(secs => %s)""",
-        [sorted(token_ids), FRESH_QUOTE_S],
+        [sorted(sold_token_ids), FRESH_QUOTE_S],
     )
-    return {token_id: int(bid * PRICE_UNITS) for token_id, bid in rows}
+    return Facts(
+        accounts={row[0]: _account(row) for row in accounts},
+        tokens=dict(tokens),
+        known={intent_id: (order_hash, account_id) for intent_id, order_hash, account_id in known},
+        spent=dict(spent),
+        bids={token_id: int(bid * PRICE_UNITS) for token_id, bid in bids},
+    )
+
+
+def account(connection: Connection, account_id: UUID) -> AccountRow | None:
+    row = connection.execute(_ACCOUNTS, [[account_id]]).fetchone()
+    return _account(row) if row else None
 
 
 def insert(connection: Connection, records: Sequence[NewRecord]) -> set[UUID]:
