@@ -15,7 +15,7 @@ from markets import feed
 from markets.books import BookCache
 from markets.venue import registry
 from markets.venue.ports import Venue
-from markets.venue.signers import VenueAccount
+from markets.venue.signers import SignRequest, VenueAccount
 from polyhub.lib.clock import SystemClock
 from polyhub.lib.held_lease import HeldLease
 from trading.engine.database import Database
@@ -64,12 +64,16 @@ class WithBooks:
         self._books = books
 
     async def run(self, *, stop: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as group:
-            feeding = group.create_task(self._books.run())
-            try:
-                await self._runner.run(stop=stop)
-            finally:
-                feeding.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                feeding = group.create_task(self._books.run())
+                try:
+                    await self._runner.run(stop=stop)
+                finally:
+                    feeding.cancel()
+        except BaseExceptionGroup as broken:
+            # One of the two failed and the other was canceled: the host knows the failure by its own type.
+            raise broken.exceptions[0] from None
 
     def detail(self) -> Mapping[str, Any]:
         return {**self._runner.detail(), "books_connected": self._books.connected}
@@ -104,14 +108,23 @@ def engine_policy() -> Policy:
 
 @asynccontextmanager
 async def engine(
-    lease: HeldLease, *, index: int, count: int, policy: Policy | None = None
+    lease: HeldLease,
+    *,
+    index: int,
+    count: int,
+    policy: Policy | None = None,
+    on_order_sent: Callable[[str], None] | None = None,
+    on_sign: Callable[[SignRequest], None] | None = None,
 ) -> AsyncGenerator[Runner, None]:
-    """One engine shard on the configured venue, with the copy decider."""
+    """One engine shard on the configured venue, with the copy decider.
+
+    `on_sign` hears of each order before it is signed, `on_order_sent` of each whose bytes were written.
+    """
     clock, chance = SystemClock(), random.SystemRandom()
-    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock)
+    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock, on_order_sent=on_order_sent)
     public = registry.open_public_client(transport=transport)
     books = registry.open_books(transport=transport, public=public, chance=chance)
-    signer, database = SignerClient(socket_path()), Database()
+    signer, database = SignerClient(socket_path(), on_sign=on_sign), Database()
 
     async def open_venue(account: TradingAccount) -> Venue:
         return registry.open_venue(

@@ -71,6 +71,10 @@ class Stack:
     def start_service(self, name: str) -> None:
         self._manage(name, "run_service", "--name", name)
 
+    def start_script(self, name: str, *arguments: str) -> None:
+        """A Python script with the environment of a service."""
+        self._start(name, [sys.executable, *arguments], self._environment())
+
     def stop_services(self) -> None:
         for name in [one for one in self._running if one not in ("sandbox", "signer")]:
             self.stop(name)
@@ -101,8 +105,11 @@ class Stack:
         return (self.folder / f"{name}.log").read_text()
 
     def _manage(self, name: str, *arguments: str) -> None:
+        self._start(name, [sys.executable, "manage.py", *arguments], self._environment())
+
+    def _environment(self) -> dict[str, str]:
         database = connection.settings_dict
-        environment = {
+        return {
             **{key: value for key, value in os.environ.items() if not key.startswith("TEST_DATABASE")},
             "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={quote(str(database['HOST']))}",
             "SECRET_KEY": settings.SECRET_KEY,
@@ -114,7 +121,6 @@ class Stack:
             "PYTHONWARNINGS": "default",
             **self.environment,
         }
-        self._start(name, [sys.executable, "manage.py", *arguments], environment)
 
     def _start(self, name: str, arguments: list[str], environment: dict[str, str], **options: Any) -> None:
         with (self.folder / f"{name}.log").open("ab") as output:
