@@ -15,9 +15,9 @@ from django.conf import settings as django_settings
 
 from markets.models import Token
 from markets.venue.sandbox.testing import RunningSandbox, running_sandbox
+from polyhub.tests import crash_rig
+from polyhub.tests.crash_rig import CrashRig
 from trading.models import Order
-from trading.tests import crash_rig
-from trading.tests.crash_rig import CrashRig
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

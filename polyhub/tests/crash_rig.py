@@ -67,7 +67,7 @@ class CrashRig:
         }
         with (self.folder / "engines.log").open("ab") as log:
             self.nursery = subprocess.Popen(
-                [sys.executable, "-m", "trading.tests.crash_nursery"],
+                [sys.executable, "-m", "polyhub.tests.crash_nursery"],
                 env=environment,
                 cwd=django_settings.BASE_DIR,
                 stdin=subprocess.PIPE,
