@@ -59,7 +59,10 @@ class PolicyForm(forms.Form):
 class TokenForm(forms.Form):
     name = forms.CharField(max_length=60, help_text="What it is for.")
     scopes = forms.MultipleChoiceField(
-        label="It may", choices=SCOPES, widget=forms.CheckboxSelectMultiple, initial=[Scope.READ_PORTFOLIO.value]
+        label="It may",
+        choices=SCOPES,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+        initial=[Scope.READ_PORTFOLIO.value],
     )
     days = forms.IntegerField(label="Days it lives", min_value=1, max_value=MAX_DAYS, initial=30)
 
