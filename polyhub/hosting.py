@@ -124,17 +124,7 @@ class Host:
         """Extend the lease, report, watch over the others, and stop the service when its time is over."""
         try:
             while True:
-                asked_at = boot_clock()
-                try:
-                    state = "STOPPING" if stop.is_set() else "RUNNING"
-                    ttl = timedelta(seconds=self._ttl_s)
-                    if leases.renew(lease=lease, ttl=ttl, state=state, detail=runner.detail()):
-                        held.renewed(asked_at=asked_at)
-                    else:
-                        held.lose()
-                    self._watch()
-                except (DatabaseError, InterfaceError):
-                    connection.close()
+                self._step(lease, held, runner, stop)
                 if self._over() or not held.alive():
                     loop.call_soon_threadsafe(stop.set)
                 if done.wait(RENEW_EVERY_S):
@@ -142,8 +132,31 @@ class Host:
         finally:
             connection.close()
 
+    def _step(self, lease: Lease, held: HeldLease, runner: Runner, stop: asyncio.Event) -> None:
+        """Whatever fails here is tried again in a second; a lease that cannot be extended ends by the clock."""
+        try:
+            asked_at = boot_clock()
+            state = "STOPPING" if stop.is_set() else "RUNNING"
+            if leases.renew(lease=lease, ttl=timedelta(seconds=self._ttl_s), state=state, detail=runner.detail()):
+                held.renewed(asked_at=asked_at)
+            else:
+                held.lose()
+            self._watch()
+        except (DatabaseError, InterfaceError):
+            connection.close()
+        except Exception:
+            logger.exception("Renewing failed: %s", lease.name)
+
     def _over(self) -> bool:
-        return boot_clock() >= self._ends_at or self._told_to_stop.is_set() or self._leaving()
+        return boot_clock() >= self._ends_at or self._told_to_stop.is_set() or self._is_leaving()
+
+    def _is_leaving(self) -> bool:
+        try:
+            return self._leaving()
+        except (DatabaseError, InterfaceError):
+            # Not knowing is no reason to leave: the work itself waits for the database too.
+            connection.close()
+            return False
 
     def _taken_by_another(self) -> bool:
         try:

@@ -3,6 +3,7 @@
 A task may run twice or again hours later (docs of the queue, and measured): the lease makes that harmless.
 """
 
+import logging
 import os
 from datetime import timedelta
 
@@ -10,10 +11,13 @@ from django.conf import settings
 from django_q.conf import Conf
 from django_q.status import Stat
 from django_q.tasks import async_task
+from redis import RedisError
 
 from polyhub import services
 from polyhub.hosting import Host
 from polyhub.lib import leases
+
+logger = logging.getLogger(__name__)
 
 CLUSTER = "engines"
 RUN_SERVICE = "polyhub.tasks.run_service"
@@ -44,7 +48,10 @@ def guard_services() -> None:
     """Enqueue every service that has no live lease and no task on its way."""
     leases.ensure(names=services.names())
     for name in leases.claim_missing(names=services.names(), again_after=ENQUEUE_AGAIN):
-        async_task(RUN_SERVICE, name, cluster=CLUSTER, task_name=f"service {name}")
+        try:
+            async_task(RUN_SERVICE, name, cluster=CLUSTER, task_name=f"service {name}")
+        except RedisError as error:
+            logger.warning("Redis is away; %s starts once it is back", name, extra={"reason": type(error).__name__})
 
 
 def cluster_is_stopping(sentinel_pid: int) -> bool:
@@ -52,4 +59,8 @@ def cluster_is_stopping(sentinel_pid: int) -> bool:
     if os.getppid() != sentinel_pid:
         return True
     over = {str(Conf.STOPPING), str(Conf.STOPPED)}
-    return any(stat.sentinel == sentinel_pid and str(stat.status) in over for stat in Stat.get_all())
+    try:
+        clusters = Stat.get_all()
+    except RedisError:
+        return False
+    return any(stat.sentinel == sentinel_pid and str(stat.status) in over for stat in clusters)
