@@ -119,7 +119,7 @@ class FeedService:
             try:
                 await step()
             except (OperationalError, InterfaceError, TimeoutError) as error:
-                logger.warning("Feed step interrupted", extra={"step": name, "reason": str(error)[:200]})
+                logger.warning("Feed step %s interrupted: %s", name, " ".join(str(error).split())[:200])
                 await asyncio.sleep(RETRY_S)
             except Exception:
                 logger.exception("Feed step failed", extra={"step": name})

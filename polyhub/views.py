@@ -65,6 +65,8 @@ def problem(request: HttpRequest, status: int) -> HttpResponse:
     """The page, the note or the JSON for an HTTP status."""
     code, heading, advice = WORDS[status]
     if request.path.startswith(API_PREFIX):
+        if status == 503:
+            advice = f"The database does not answer now. Try again in {RETRY_AFTER_S} seconds."
         told = {"code": code, "message": f"{heading}. {advice}", "details": {}}
         answer: HttpResponse = JsonResponse(told, status=status)
     elif is_partial(request):

@@ -2,6 +2,8 @@ import logging
 import secrets
 import sys
 
+import psycopg
+from django.db import OperationalError
 from django.test import RequestFactory
 
 from polyhub import logs
@@ -52,3 +54,48 @@ def test_a_not_ready_answer_is_no_error_line_and_others_are() -> None:
     assert not logs.NotReadyIsNews().filter(record)
     record.request = RequestFactory().get("/copy/")
     assert logs.NotReadyIsNews().filter(record)
+
+
+def _failed(error: Exception, cause: Exception | None = None) -> logging.LogRecord:
+    try:
+        raise error from cause
+    except Exception:
+        return logging.LogRecord("t", logging.ERROR, "f", 1, "Failed to %s", ("pull",), sys.exc_info())
+
+
+def test_a_database_that_is_away_is_one_line_and_other_failures_keep_their_traceback() -> None:
+    filtering = logs.OutageInOneLine()
+    ended = psycopg.errors.AdminShutdown("terminating\nconnection")
+    for record in (_failed(psycopg.OperationalError("connection refused")), _failed(OperationalError("x"), ended)):
+        assert filtering.filter(record)
+        assert record.exc_info is None
+        assert record.getMessage().startswith("Failed to pull: the database is away (")
+        assert "\n" not in record.getMessage()
+    for error in (ValueError("no"), psycopg.errors.DeadlockDetected("circle"), psycopg.errors.QueryCanceled("slow")):
+        record = _failed(error)
+        assert filtering.filter(record)
+        assert record.exc_info is not None
+
+
+def test_what_a_loop_repeats_is_printed_rarely_and_nothing_else_is_held_back() -> None:
+    now = [100.0]
+    rare = logs.RepeatsAreRare(every_s=10, clock=lambda: now[0])
+
+    def passes(level: int, text: str) -> bool:
+        return rare.filter(logging.LogRecord("t", level, "f", 1, text, (), None))
+
+    assert [passes(logging.WARNING, "away") for _ in range(3)] == [True, False, False]
+    assert passes(logging.WARNING, "other")
+    assert all(passes(logging.INFO, "done") for _ in range(3))
+    now[0] += 10
+    assert passes(logging.WARNING, "away")
+    assert rare.filter(_failed(ValueError("no")))
+    assert rare.filter(_failed(ValueError("no")))
+
+
+def test_both_stand_before_every_line() -> None:
+    names = logs.LOGGING["handlers"]["console"]["filters"]
+    assert [logs.LOGGING["filters"][name]["()"] for name in names[:2]] == [
+        "polyhub.logs.OutageInOneLine",
+        "polyhub.logs.RepeatsAreRare",
+    ]
