@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polyhub.settings")
-os.environ.setdefault("TEST_DATABASE_NAME", "bench_copy")
+os.environ.setdefault("TEST_DATABASE_NAME", f"bench_copy_{os.getpid()}")
 
 import django  # noqa: E402
 from django.conf import settings  # noqa: E402
@@ -192,9 +192,9 @@ def measure(stack: Stack, path: Path, *, leader: str, token_id: str, followers: 
     found = []
     for _ in range(times):
         transaction = trade(stack, leader=leader, token_id=token_id)
-        eventually(lambda tx=transaction: _all_left(path, tx, followers), timeout_s=60)  # type: ignore[misc]
+        eventually(lambda tx=transaction: _all_left(path, tx, followers), timeout_s=60, poll_s=0.1)  # type: ignore[misc]
         found.append(sent_orders(path, transaction))
-        eventually(_all_answered, timeout_s=30)
+        eventually(_all_answered, timeout_s=30, poll_s=0.1)
     return found
 
 
