@@ -104,7 +104,7 @@ def defaults() -> dict[str, Any]:
 def values_of(rule: CopyRule) -> dict[str, Any]:
     """A rule's terms as the form writes them."""
     return {
-        "fixed_usdc": rule.fixed_usdc if rule.fixed_usdc is not None else Decimal(5),
+        "fixed_usdc": _plain(rule.fixed_usdc) if rule.fixed_usdc is not None else Decimal(5),
         "ratio_percent": _plain(rule.ratio * HUNDRED) if rule.ratio is not None else Decimal(10),
         **_said(rule),
     }

@@ -7,14 +7,14 @@ from trading.domain import words
 RISK = "RISK_"
 
 SENTENCES = {
-    "COPIED": "Copied: {shares} shares at {limit} or better (leader paid {leader_price}, best ask {best_ask})",
-    "EXIT_ORDERED": "Exit: selling {shares} of {booked} shares booked for this leader, at {limit} or better",
+    "COPIED": "Ordered: {shares} shares at {limit}¢ or better (leader paid {leader_price}¢, best ask {best_ask}¢)",
+    "EXIT_ORDERED": "Exit: selling {shares} of {booked} shares booked for this leader, at {limit}¢ or better",
     "EXIT_OWED": "Exit owed: {owed} shares are to be sold; tried again until done (waits: {waits_for})",
     "RULE_PAUSED": "Skipped: the rule was {status}",
     "TOO_OLD": "Skipped: seen {age_s} s after the trade; your limit is {max_age_s} s",
     "MARKET_CLOSED": "Skipped: the market takes no orders",
     "FEE_UNKNOWN": "Skipped: the market's fee was not known in time",
-    "PRICE_BAND": "Skipped: leader's price {leader_price} is outside your band of {min_price} to {max_price}",
+    "PRICE_BAND": "Skipped: leader's price {leader_price}¢ is outside your band of {min_price}¢ to {max_price}¢",
     "BOOK_UNTRUSTED": "Skipped: no order book to trust ({reason}, {age_ms} ms old)",
     "ALREADY_ORDERED": "Skipped: {ordered_shares} shares were already ordered for this trade",
     "BELOW_MINIMUM": (
@@ -22,12 +22,14 @@ SENTENCES = {
         "the least is ${min_usdc} and {min_shares} shares"
     ),
     "MAX_POSITION": "Skipped: ${position_usdc} of ${max_position_usdc} in this position is used up",
-    "SLIPPAGE": "Skipped: best ask {best_ask} is above the worst price you allow, {limit} (leader paid {leader_price})",
+    "SLIPPAGE": (
+        "Skipped: best ask {best_ask}¢ is above the worst price you allow, {limit}¢ (leader paid {leader_price}¢)"
+    ),
     "NO_SHARES_OF_LEADER": "Nothing to sell: no shares are booked for this leader in this market",
 }
 
 LABELS = {
-    "COPIED": "Copied",
+    "COPIED": "Ordered",
     "EXIT_ORDERED": "Exit ordered",
     "EXIT_OWED": "Exit owed",
     "RULE_PAUSED": "Rule paused",

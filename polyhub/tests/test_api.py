@@ -158,7 +158,7 @@ def test_an_absurd_rule_names_its_field(change: dict[str, str], field: str, worl
 
 def test_decisions_are_told_in_words_and_filtered(api: Api) -> None:
     row = api.get("copy/decisions/?verdict=ORDERED").json()["results"][0]
-    assert row["reason"].startswith("Copied: 20 shares")
+    assert row["reason"].startswith("Ordered: 20 shares")
     assert row["numbers"]["best_ask"] == "0.5"
     assert api.get("copy/decisions/?verdict=SKIPPED").json()["count"] == 0
     assert api.get("copy/decisions/?mode=live").json()["count"] == 0

@@ -95,7 +95,7 @@ def test_a_list_page_asks_as_much_of_the_database_for_many_rows_as_for_one(
 
 def test_the_verdict_is_told_in_words_with_its_numbers(alice: Client) -> None:
     html = alice.get(reverse("activity")).content.decode()
-    assert "Copied: 20 shares at 0.51 or better (leader paid 0.5, best ask 0.5)" in html
+    assert "Ordered: 20 shares at 51¢ or better (leader paid 50¢, best ask 50¢)" in html
 
 
 def test_paper_and_live_are_never_on_one_page(world: World, alice: Client) -> None:

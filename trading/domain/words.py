@@ -27,6 +27,20 @@ DENIED = {
     "STALE_INTENT": "it waited too long to be sent, so it was not sent blindly",
     "SIGNING_REFUSED": "the signer's policy refused it",
     "CANCELED_BEFORE_SENDING": "it was canceled before it left",
+    # What the venue answers.
+    "FAK_NOT_FILLED": "nobody offered this price when the order arrived",
+    "FOK_NOT_FILLED": "the whole size was not offered at this price when the order arrived",
+    "REST_NOT_FILLED": "the rest was not offered at this price when the order arrived",
+    "POST_ONLY_CROSSES": "it would have traded at once, and it was asked only to rest",
+    "NOT_ENOUGH_BALANCE": "the venue saw too little balance or allowance",
+    "TRADING_DISABLED": "the venue takes no orders now",
+    "CANCEL_ONLY_MODE": "the venue takes cancels only now",
+    "POST_ONLY_MODE": "the venue takes only resting orders just after its restart",
+    "TICK_SIZE": "the market's price grid has changed",
+    "MIN_SIZE": "it is below the venue's minimum size",
+    "NOT_FOUND_AT_VENUE": "the venue knows nothing of it",
+    "NO_ANSWER": "the venue did not answer",
+    "BY_VENUE": "the venue ended it",
 }
 
 STATUS = {
@@ -69,13 +83,20 @@ def denial_words(code: str, numbers: Mapping[str, object]) -> str:
 
 
 def fill(sentence: str, numbers: Mapping[str, object]) -> str:
-    """`{name}` becomes the number, `{a|b}` the first of them that is there, an unknown one a question mark."""
+    """`{name}` becomes the number, `{a|b}` the first of them that is there, an unknown one a question mark.
+
+    `${name}` is money, `{name}¢` a price of 0 to 1 told in cents.
+    """
     out, rest = "", sentence
     while "{" in rest:
         before, _, rest = rest.partition("{")
         names, _, rest = rest.partition("}")
         value = next((numbers[name] for name in names.split("|") if name in numbers), "?")
-        out += before + (_money(value) if before.endswith("$") else _number(value))
+        if rest.startswith("¢"):
+            out += before + _cents(value)
+            rest = rest.removeprefix("¢")
+        else:
+            out += before + (_money(value) if before.endswith("$") else _number(value))
     return out + rest
 
 
@@ -90,6 +111,14 @@ def _number(value: object) -> str:
 def _money(value: object) -> str:
     try:
         return f"{Decimal(str(value)):,.2f}"
+    except InvalidOperation:
+        return str(value)
+
+
+def _cents(value: object) -> str:
+    """0.9295 as 92.95¢; words stay words."""
+    try:
+        return f"{(Decimal(str(value)) * 100).normalize():f}¢"
     except InvalidOperation:
         return str(value)
 
