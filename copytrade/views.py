@@ -1,6 +1,7 @@
 """The cockpit, the copy desk, following a leader, and the timeline of verdicts."""
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from trading import selectors as trading
 
 RECENT = 12
 COVERAGE_WINDOW = timedelta(hours=24)
+UNANSWERED_AFTER = timedelta(seconds=10)
 RANGES = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7), "all": None}
 
 
@@ -33,17 +35,18 @@ class Cockpit(Page):
     }
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        portfolio = trading.portfolio_of(user=self.user, mode=self.mode)
-        decisions = list(selectors.decisions_of(user=self.user, mode=self.mode)[:RECENT])
-        today = selectors.today_of(user=self.user, mode=self.mode, since=_midnight(self.now))
+        """Each part asks the database only for what it shows: a part is fetched for every burst of events."""
+        user, mode, now = self.user, self.mode, self.now
+        portfolio = cache(lambda: trading.portfolio_of(user=user, mode=mode))
+        decisions = cache(lambda: list(selectors.decisions_of(user=user, mode=mode)[:RECENT]))
         return super().get_context_data(
             portfolio=portfolio,
-            holdings=portfolio.holdings[:RECENT],
+            holdings=cache(lambda: portfolio().holdings[:RECENT]),
             decisions=decisions,
-            names=_names(decisions),
-            today=today,
-            unknown=trading.unanswered_of(user=self.user, mode=self.mode, before=self.now - timedelta(seconds=10)),
-            rules=selectors.active_rules_of(user=self.user, mode=self.mode).count(),
+            names=cache(lambda: _names(decisions())),
+            today=cache(lambda: selectors.today_of(user=user, mode=mode, since=_midnight(now))),
+            unknown=trading.unanswered_of(user=user, mode=mode, before=now - UNANSWERED_AFTER),
+            rules=cache(lambda: selectors.active_rules_of(user=user, mode=mode).count()),
             compact=True,
             **kwargs,
         )

@@ -116,6 +116,14 @@ def test_a_part_is_only_the_part_and_an_unknown_one_is_not_found(alice: Client) 
     assert alice.get(reverse("cockpit") + "?part=secrets", headers={"HX-Request": "true"}).status_code == 404
 
 
+@pytest.mark.parametrize(("part", "most"), [("figures", 12), ("positions", 8), ("activity", 4), ("attention", 9)])
+def test_a_part_of_the_cockpit_asks_only_for_what_it_shows(
+    part: str, most: int, alice: Client, django_assert_max_num_queries: Any
+) -> None:
+    with django_assert_max_num_queries(most):
+        assert alice.get(f"{reverse('cockpit')}?part={part}", headers={"HX-Request": "true"}).status_code == 200
+
+
 def test_the_equity_curve_is_of_one_mode_and_one_person(alice: Client, bob: Client) -> None:
     curve = alice.get(reverse("equity")).json()
     assert [value for _, value in curve["points"]] == ["1000.00", "1001.00", "1002.00"]
