@@ -19,7 +19,7 @@ from trading.engine.database import Database
 from trading.engine.journal import DatabaseJournal
 from trading.engine.loop import AccountLoop
 from trading.engine.ports import JournalUnavailable, LeaseView, Policy
-from trading.services import balances, work
+from trading.services import balances, outcomes, work
 from trading.services.work import Shard
 
 logger = logging.getLogger(__name__)
@@ -110,13 +110,14 @@ class EngineShard:
     # -- accounts ------------------------------------------------------------------------------------------------
 
     async def _accounts(self, group: asyncio.TaskGroup) -> None:
-        """Start the engines of new accounts, stop those of stopped ones."""
+        """Start the engines of new accounts, stop those of stopped ones, and clear what no engine sent in time."""
         wanted = {account.id: account for account in await self._call(work.running_accounts, shard=self._shard)}
         for account_id in [one for one in self._loops if one not in wanted]:
             self._loops[account_id].stop()
         for account_id, account in wanted.items():
             if account_id not in self._running:
                 self._running[account_id] = group.create_task(self._host(account))
+        await self._call(outcomes.deny_stale, shard=self._shard, actor=self._lease.name, now=self._clock.now())
         await asyncio.sleep(ACCOUNTS_EVERY_S)
 
     async def _host(self, account: TradingAccount) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 
 from accounts.models import AccountStatus
 from markets.venue import amounts
@@ -24,9 +25,11 @@ from trading.domain.orders import LIVE_AT_VENUE, TERMINAL, TRANSITIONS, OrderSta
 from trading.domain.reports import Answer, AnswerKind, Claim, LeaseLost, OrderSeen
 from trading.models import Order
 from trading.services import changes, settling
+from trading.services.work import Shard
 
 # A resting order may wait longer for its engine than one meant for this moment's book.
 _RESTING_PATIENCE = 10
+_STALE_AT_ONCE = 500
 _MAY_CANCEL = LIVE_AT_VENUE | {OrderStatus.PRESUMED_NOT_PLACED}
 _FENCE = "SELECT 1 FROM lib_service WHERE name = %s AND token = %s AND expires_at > now() FOR SHARE"
 
@@ -73,6 +76,26 @@ def deny(*, refusals: Sequence[tuple[int, str, str]], actor: str, now: datetime)
         settling.hold(order, now=now)
         changed.append(changes.Changed(order, OrderStatus.PENDING, actor))
     _finish(changed, now=now)
+
+
+@transaction.atomic
+def deny_stale(*, shard: Shard, actor: str, now: datetime) -> int:
+    """Orders that waited too long for their engine: DENIED, their reservations freed; how many.
+
+    An engine that cannot open its venue claims nothing, and what piles up meanwhile is not for the time after.
+    """
+    patience = timedelta(seconds=settings.ORDER_MAX_PENDING_S)
+    waiting = Order.objects.filter(
+        Q(created_at__lt=now - patience, order_type__in=amounts.IMMEDIATE)
+        | Q(created_at__lt=now - patience * _RESTING_PATIENCE),
+        status=OrderStatus.PENDING,
+        account__in=shard.accounts(),
+    )
+    late = list(waiting.order_by("id").values_list("pk", flat=True)[:_STALE_AT_ONCE])
+    if late:
+        code = str(DenyCode.STALE_INTENT)
+        deny(refusals=[(order_id, code, code) for order_id in late], actor=actor, now=now)
+    return len(late)
 
 
 @transaction.atomic

@@ -14,6 +14,7 @@ from trading.domain import reports
 from trading.domain.orders import OrderStatus
 from trading.models import Order, OrderEvent
 from trading.services import fills, outcomes
+from trading.services.work import Shard
 from trading.tests import factories
 from trading.tests.factories import NOW, SERVICE
 
@@ -80,6 +81,25 @@ def test_an_intent_that_waited_too_long_is_not_sent(order_type: OrderType, age_s
     assert order.status == status
     if status is OrderStatus.DENIED:
         assert (order.code, order.reserved_usdc) == ("STALE_INTENT", 0)
+
+
+def test_what_no_engine_sent_in_time_is_denied_and_frees_its_money() -> None:
+    account, token = factories.account(), factories.token()
+    late = factories.pending(account=account, token=token, order_type=OrderType.FAK)
+    resting = factories.pending(account=account, token=token, order_type=OrderType.GTC)
+    sent = factories.pending(account=account, token=token, order_type=OrderType.FAK)
+    claim(sent, factories.lease())
+    everyone, nobody = Shard(account.shard_key % 2, 2), Shard((account.shard_key + 1) % 2, 2)
+
+    def deny_stale(shard: Shard, age_s: int) -> int:
+        return outcomes.deny_stale(shard=shard, actor=SERVICE, now=NOW + timedelta(seconds=age_s))
+
+    assert [deny_stale(everyone, 29), deny_stale(nobody, 31), deny_stale(everyone, 31)] == [0, 0, 1]
+    for order in (late, resting, sent):
+        order.refresh_from_db()
+    assert (late.status, late.code, late.reserved_usdc) == (OrderStatus.DENIED, "STALE_INTENT", 0)
+    assert (resting.status, sent.status) == (OrderStatus.PENDING, OrderStatus.SENT)
+    assert deny_stale(everyone, 301) == 1
 
 
 def test_a_halt_between_admission_and_sending_stops_the_order() -> None:

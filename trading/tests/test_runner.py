@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 
 import psycopg
@@ -279,20 +280,41 @@ async def test_nothing_leaves_under_a_lost_lease(rig: Rig, request: pytest.Fixtu
     assert rig.venue_orders(account) == []
 
 
-async def test_a_lease_that_ran_out_by_our_own_clock_keeps_the_bytes_in(
+async def test_a_shard_whose_lease_ran_out_by_our_own_clock_writes_nothing(
+    rig: Rig, request: pytest.FixtureRequest
+) -> None:
+    account, token = await setting(rig, request)
+    async with rig.running() as shard:
+        await ready(rig, account)
+        assert rig.lease is not None
+        rig.lease.lose()
+        order = await rig.submit(account, token)
+        await eventually_async(lambda: _is(shard.detail()["accounts"] == 0))
+        assert (await rig.order(order.pk)).status == OrderStatus.PENDING
+        # Not even that it stopped: that is its successor's row now.
+        assert (await db(lambda: Engine.objects.get(account=account))).state == EngineState.RUNNING
+    assert rig.venue_orders(account) == []
+    async with rig.running():
+        await rig.reaches(order, OrderStatus.FILLED)
+    assert len(rig.venue_orders(account)) == 1
+
+
+async def test_what_piles_up_while_the_venue_is_away_is_denied_and_not_sent_later(
     rig: Rig, request: pytest.FixtureRequest
 ) -> None:
     account, token = await setting(rig, request)
     async with rig.running():
         await ready(rig, account)
-        assert rig.lease is not None
-        rig.lease.lose()
-        order = await rig.submit(account, token)
-        order = await rig.reaches(order, OrderStatus.SENT)
-    assert rig.venue_orders(account) == []
-    rig.token = await db(lambda: rig.token)
+    rig.sandbox.fault("http_5xx", status=503)
     async with rig.running():
-        await rig.reaches(order, OrderStatus.PRESUMED_NOT_PLACED)
+        late = await rig.submit(account, token)
+        await db(lambda: Order.objects.filter(pk=late.pk).update(created_at=late.created_at - timedelta(minutes=1)))
+        late = await rig.reaches(late, OrderStatus.DENIED)
+        assert late.code == "STALE_INTENT"
+        rig.sandbox.clear_faults()
+        await ready(rig, account)
+        await rig.reaches(await rig.submit(account, token), OrderStatus.FILLED)
+    assert len(rig.venue_orders(account)) == 1
 
 
 async def test_the_next_shard_takes_up_what_the_last_one_left(rig: Rig, request: pytest.FixtureRequest) -> None:
