@@ -44,7 +44,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 PATIENCE_S = 1.2
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sandbox() -> Iterator[RunningSandbox]:
     with running_sandbox(mined_after_ms=60, confirmed_after_ms=120) as running:
         yield running
