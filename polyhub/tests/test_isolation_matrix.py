@@ -160,7 +160,6 @@ ADMIN_TABLES = {
     "accounts.user",
     "accounts.tradingaccount",
     "accounts.apitoken",
-    "account.emailaddress",
     "auth.group",
     "copytrade.copydecision",
     "copytrade.copyrule",
@@ -169,6 +168,12 @@ ADMIN_TABLES = {
     "markets.market",
     "markets.watchedwallet",
     "scanner.wallet",
+    "trading.balance",
+    "trading.engine",
+    "trading.fill",
+    "trading.order",
+    "trading.orderevent",
+    "trading.position",
 }
 SOCKETS = {"ws"}
 
@@ -240,9 +245,13 @@ def test_the_other_pages_of_the_admin_site_are_for_staff_too(name: str, world: W
 def test_staff_cannot_change_money_leases_or_rules(world: World) -> None:
     client = Client()
     client.force_login(world.staff)
-    for label in ("lib_service", "accounts_tradingaccount", "copytrade_copyrule", "copytrade_copydecision"):
+    tables = ("lib_service", "accounts_tradingaccount", "copytrade_copyrule", "copytrade_copydecision", "trading_order")
+    for label in tables:
         assert client.get(reverse(f"admin:{label}_add")).status_code == 403
     address = reverse("admin:accounts_tradingaccount_change", args=[world.account.pk])
+    order_page = client.get(reverse("admin:trading_order_change", args=[world.order.pk]))
+    assert order_page.status_code == 200
+    assert "Wire" not in order_page.content.decode()
     assert client.get(address).status_code == 200
     assert client.post(address, {"name": "Taken over"}).status_code == 403
     assert client.post(reverse("admin:accounts_tradingaccount_delete", args=[world.account.pk])).status_code == 403
