@@ -54,9 +54,10 @@ class Recovery:
 
     # -- orders without an answer --------------------------------------------------------------------------------
 
-    def follow(self, order: SentOrder) -> None:
+    def follow(self, order: SentOrder, *, at_once: bool = False) -> None:
         """Look this order up until its fate is known."""
-        self._lookups.setdefault(order.order_id, _Lookup(order, self._now_s() + self._policy.lookup_wait(0)))
+        wait = 0.0 if at_once else self._policy.lookup_wait(0)
+        self._lookups.setdefault(order.order_id, _Lookup(order, self._now_s() + wait))
 
     def next_due_s(self) -> float | None:
         """Seconds until the next look-up, None when nothing is unknown."""
@@ -113,7 +114,8 @@ class Recovery:
         """Compare everything with the venue. Raises VenueError or JournalUnavailable, and may then be repeated."""
         work = await self._journal.open_work(self._account_id)
         for order in work.unknown:
-            self.follow(order)
+            self.follow(order, at_once=True)
+        await self.look_up_due()
         trades = await self._ask(self._venue.trades(after=work.trades_after - TRADES_OVERLAP))
         await self._journal.trades(self._account_id, trades)
         await self._live(work)

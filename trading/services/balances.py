@@ -5,9 +5,11 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import F
 
 from markets.venue.ports import Balances
 from polyhub.lib import money, push
+from riskmgmt.models import RiskState
 from trading.domain.orders import LIVE_AT_VENUE, FillStatus
 from trading.models import Balance, Fill, Order
 from trading.services.work import Shard
@@ -56,6 +58,9 @@ def record_balances(*, account_id: UUID, balances: Balances, now: datetime) -> D
     if drift and (untouched or still) and not _under_way(account_id):
         row.cash_usdc += drift
         row.deposited_usdc += drift
+        # Money moved from outside is neither a loss nor a gain of the day.
+        day = RiskState.objects.filter(account_id=account_id, day_start_equity_usdc__isnull=False)
+        day.update(day_start_equity_usdc=F("day_start_equity_usdc") + drift)
         row.updated_at = now
         payload = {"account": str(account_id), "cash_usdc": str(row.cash_usdc), "moved_usdc": str(drift)}
         drift = money.ZERO

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 
-from accounts.models import AccountStatus
+from accounts.models import AccountMode, AccountStatus
 from markets.venue import amounts
 from markets.venue.ports import OrderType, Side, VenueOrderStatus
 from polyhub.lib import money, push
@@ -30,6 +30,8 @@ from trading.services.work import Shard
 # A resting order may wait longer for its engine than one meant for this moment's book.
 _RESTING_PATIENCE = 10
 _STALE_AT_ONCE = 500
+# The venue ends an order this long before the time it states.
+_EXPIRY_MARGIN = timedelta(seconds=60)
 _MAY_CANCEL = LIVE_AT_VENUE | {OrderStatus.PRESUMED_NOT_PLACED}
 _FENCE = "SELECT 1 FROM lib_service WHERE name = %s AND token = %s AND expires_at > now() FOR SHARE"
 
@@ -197,6 +199,8 @@ def _blocks(orders: Sequence[Order], now: datetime) -> dict[int, str]:
         buying, state = order.side == Side.BUY, states.get(order.account_id, TradingState.HALTED)
         if state == TradingState.HALTED:
             found[order.pk] = DenyCode.HALTED
+        elif order.account.mode == AccountMode.LIVE and not settings.LIVE_TRADING:
+            found[order.pk] = DenyCode.LIVE_TRADING_OFF
         elif order.account.status == AccountStatus.STOPPED:
             found[order.pk] = DenyCode.ACCOUNT_STOPPED
         elif buying and state == TradingState.REDUCING:
@@ -232,7 +236,7 @@ def _placed(
         settling.hold(order, now=now)
         return
     if venue_status is VenueOrderStatus.CANCELED and order.status in _MAY_CANCEL:
-        expired = order.expires_at is not None and order.expires_at <= now
+        expired = order.expires_at is not None and order.expires_at - _EXPIRY_MARGIN <= now
         to = OrderStatus.EXPIRED if expired else OrderStatus.CANCELED
         changes.move(order, to, now=now, code="" if order.cancel_requested_at else "BY_VENUE")
     # Where the venue names no trades, an order that cannot rest is over once all it says was matched is booked.

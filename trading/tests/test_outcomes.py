@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection
 
-from accounts.models import AccountStatus
+from accounts.models import AccountMode, AccountStatus
 from markets.venue.ports import OrderType, Side, VenueOrderStatus
 from polyhub.lib import leases
 from riskmgmt import services as risk
@@ -219,3 +220,23 @@ def test_the_same_bytes_are_sent_again_only_while_the_order_is_unknown() -> None
         outcomes.count_attempt(order_id=order.pk, service=SERVICE, fencing_token=fencing + 1, now=NOW)
     answer(order, reports.AnswerKind.REFUSED, code="X")
     assert not outcomes.count_attempt(order_id=order.pk, service=SERVICE, fencing_token=fencing, now=NOW)
+
+
+def test_turning_live_trading_off_keeps_stored_live_orders_in(settings: Any) -> None:
+    order = factories.pending(account=factories.account(mode=AccountMode.LIVE), token=factories.token())
+    settings.LIVE_TRADING = False
+    assert claim(order, factories.lease()) == {order.pk: OrderStatus.DENIED}
+    order.refresh_from_db()
+    assert order.code == "LIVE_TRADING_OFF"
+
+
+def test_an_order_the_venue_ends_at_its_time_is_expired() -> None:
+    account = factories.account()
+    order = factories.sent(
+        account=account, token=factories.token(), fencing_token=factories.lease(), order_type=OrderType.GTD
+    )
+    Order.objects.filter(pk=order.pk).update(expires_at=NOW + timedelta(seconds=60))
+    seen = reports.OrderSeen(order.order_hash or "", VenueOrderStatus.CANCELED)
+    outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.EXPIRED
