@@ -183,6 +183,14 @@ def fund_demo_wallets() -> int:
     return funded
 
 
+def venue_answers() -> bool:
+    try:
+        _ask("GET", "/_sandbox/tape")
+    except OSError:
+        return False
+    return True
+
+
 def welcome() -> list[str]:
     """What to tell the person who started the demo."""
     width = max(len(person.email) for person in CAST)

@@ -61,7 +61,17 @@ class Supervisor:
         self._printer = printer.Printer(output, width=max(map(len, self._children)) + 1)
         self._colours = colour.get_colours()
         self._stops = 0
+        self._restarted: dict[str, Callable[[], None]] = {}
+        self._wanted: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
         self.failed: str | None = None
+
+    def on_restart(self, name: str, told: Callable[[], None]) -> None:
+        """Call `told` whenever a program was started again; it must not take long."""
+        self._restarted[name] = told
+
+    def without(self, name: str, work: Callable[[], None]) -> None:
+        """From any thread: have `work` done while a program is stopped, which is then started again."""
+        self._wanted.put((name, work))
 
     def run(self) -> None:
         """Run until told to stop or until a program keeps failing (then `failed` names it)."""
@@ -72,6 +82,7 @@ class Supervisor:
             while not self._stops and self.failed is None:
                 self._take_events()
                 self._end_orphans()
+                self._do_wanted()
                 self._restart_due()
         finally:
             self._stop_all()
@@ -110,6 +121,8 @@ class Supervisor:
         if event.type == "start":
             child.pid = event.data["pid"]
             self._on_start(event.name, child.pid)
+            if child.ended and event.name in self._restarted:
+                self._restarted[event.name]()
         elif event.type == "stop":
             self._ended(child, event.data["returncode"])
 
@@ -132,6 +145,15 @@ class Supervisor:
         for child in self._children.values():
             if child.running and child.pid is not None and not processes.is_alive(child.pid):
                 processes.end_session(child.pid)
+
+    def _do_wanted(self) -> None:
+        try:
+            name, work = self._wanted.get_nowait()
+        except queue.Empty:
+            return
+        self._stop([self._children[name]], DRAIN_S)
+        if not self._stops:
+            work()
 
     def _restart_due(self) -> None:
         for child in self._children.values():

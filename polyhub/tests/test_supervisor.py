@@ -30,6 +30,7 @@ programs = [
 watch = supervisor.Supervisor(
     programs, env={"PATH": "/usr/bin:/bin"}, cwd=str(folder), output=sys.stdout, on_start=note
 )
+watch.on_restart("venue", lambda: watch.without("engines", lambda: note("work", 0)))
 watch.run()
 sys.exit(f"gave up on {watch.failed}" if watch.failed else 0)
 """
@@ -76,7 +77,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
         assert process.stdout is not None
         process.stdout.close()
     for _, pid in starts(tmp_path):
-        processes.end_session(pid)
+        if pid:
+            processes.end_session(pid)
 
 
 def starts(folder: Path) -> list[tuple[str, int]]:
@@ -91,6 +93,16 @@ def test_a_program_that_ends_is_started_again(run: Run, tmp_path: Path) -> None:
     os.kill(starts(tmp_path)[0][1], signal.SIGKILL)
     eventually(lambda: len(starts(tmp_path)) == 2)
     assert psutil.pid_exists(starts(tmp_path)[1][1])
+
+
+def test_after_a_restart_work_is_done_while_another_program_is_stopped(run: Run, tmp_path: Path) -> None:
+    run(venue=WAITS, engines=WAITS)
+    eventually(lambda: len(starts(tmp_path)) == 2)
+    first = dict(starts(tmp_path))
+    os.kill(first["venue"], signal.SIGKILL)
+    eventually(lambda: len(starts(tmp_path)) == 5)
+    assert [name for name, _ in starts(tmp_path)[2:]] == ["venue", "work", "engines"]
+    assert not _runs(first["engines"])
 
 
 def test_a_program_that_keeps_failing_ends_everything_and_is_named(run: Run, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from polyhub import postgres, processes, schedules, startup, supervisor
 from polyhub.lib.clock import SystemClock
 
 READY_WITHIN_S = 60.0
+# A deposit is added each time: two threads must not both find a wallet without money.
+_FUNDING = threading.Lock()
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
 
@@ -70,6 +72,10 @@ class Command(BaseCommand):
             output=sys.stdout,
             on_start=running.record,
         )
+        if with_demo:
+            watch.on_restart(
+                "sandbox", lambda: threading.Thread(target=_begin_anew, args=(watch,), daemon=True).start()
+            )
         waiter = threading.Thread(target=_announce, args=(watch, host, port, began, with_demo), daemon=True)
         waiter.start()
         watch.run()
@@ -102,13 +108,36 @@ def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, 
 def _fund() -> bool:
     """Give the demo's wallets their money at the local venue; False while it does not answer."""
     try:
-        _demo().fund_demo_wallets()
+        with _FUNDING:
+            _demo().fund_demo_wallets()
     except OSError:
         return False
     finally:
         # This thread's own, and it waits for a while yet.
         connections.close_all()
     return True
+
+
+def _begin_anew(watch: supervisor.Supervisor) -> None:
+    """The local venue was started again and has forgotten everybody's money: so begin the demo's live accounts."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while not _demo().venue_answers():
+        if time.monotonic() > deadline:
+            return
+        time.sleep(startup.READY_POLL_S)
+
+    def begin() -> None:
+        try:
+            _demo().ensure(now=SystemClock().now())
+            _fund()
+            watch.say("The local venue started anew and knew no wallet; the demo's live accounts began again.")
+        except (DatabaseError, OSError) as error:
+            watch.say(f"The demo's live accounts could not begin again: {error}. Start anew: Ctrl-C, then ./hub up")
+        finally:
+            # The engines are forked next: they must not share our connections.
+            connections.close_all()
+
+    watch.without("engines", begin)
 
 
 def _check_ports(host: str, port: int, sandbox_url: str | None) -> None:
