@@ -176,7 +176,7 @@ class BookCache:
             try:
                 snapshot = await self._fetch(token_id)
             except VenueError as error:
-                logger.info("No book of %s over REST: %s", token_id, error.code)
+                logger.info("A book could not be had over REST: %s", error.code, extra={"token": token_id})
                 return
         entry.is_absent = snapshot is None
         if snapshot is not None:

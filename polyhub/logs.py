@@ -52,7 +52,7 @@ class RepeatsAreRare(logging.Filter):
         self._said: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING or record.exc_info:
+        if record.exc_info:
             return True
         key, now = (record.name, record.getMessage()), self._clock()
         if now - self._said.get(key, -self._every_s) < self._every_s:
