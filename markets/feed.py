@@ -20,6 +20,7 @@ from markets.domain.catalogue import MarketFacts
 from markets.services import catalogue, leader_trades, quotes, watch
 from markets.services.leader_trades import Recorded
 from markets.services.quotes import TopOfBook
+from markets.venue.errors import VenueError
 from markets.venue.ports import ActivityEvent, FeedStatus, LeaderTradeSeen
 from markets.venue.registry import ActivityStream, PublicClient
 from polyhub.lib import clock as clocks
@@ -121,6 +122,9 @@ class FeedService:
             except (OperationalError, InterfaceError, TimeoutError) as error:
                 logger.warning("Feed step %s interrupted: %s", name, " ".join(str(error).split())[:200])
                 await asyncio.sleep(RETRY_S)
+            except VenueError as error:
+                logger.warning("Feed step %s waits for the venue: %s", name, error.code)
+                await asyncio.sleep(RETRY_S)
             except Exception:
                 logger.exception("Feed step failed", extra={"step": name})
                 await asyncio.sleep(RETRY_S)
@@ -210,6 +214,9 @@ class FeedService:
         """One wallet's failure is its own; the others go first before it is tried again."""
         try:
             await self._reconcile_wallet(address)
+        except VenueError as error:
+            logger.warning("Wallets not reconciled: %s", error.code, extra={"wallet": address})
+            self._watched[address] = self._clock.now()
         except Exception:
             logger.exception("Wallet not reconciled", extra={"wallet": address})
             self._watched[address] = self._clock.now()
