@@ -13,7 +13,6 @@ COLUMNS = (
     ("trades", "Trades"),
     ("markets", "Markets"),
     ("median", "Median trade"),
-    ("closed", "Closed"),
     ("pnl", "Closed P&L"),
     ("recent", "Last trade"),
 )
