@@ -14,6 +14,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -323,6 +324,8 @@ def main() -> None:
     if arguments.engine:
         run_engine(arguments.engine)
         return
+    # Whoever stops us by a signal must not leave the processes behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     plan = QUICK if arguments.quick else FULL
     before = setup_databases(verbosity=0, interactive=False)
     try:
