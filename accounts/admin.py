@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from accounts.models import ApiToken, TradingAccount, User
@@ -32,11 +33,29 @@ class UserAdmin(_UserAdmin):
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Who may change users could otherwise make a superuser of themselves."""
+        powers = () if _is_superuser(request) else ("is_staff", "is_superuser", "groups")
+        return (*self.readonly_fields, *powers)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Only a superuser disables a superuser."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or not obj.is_superuser or _is_superuser(request))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        """Django's page for it stays reachable by its address when no link shows it."""
+        raise PermissionDenied
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
 
 
 @admin.register(TradingAccount)

@@ -1,9 +1,11 @@
 """The admin site's own rows: services and their leases, read-only; and what staff must not reach there at all."""
 
 # Imported first, so that what they register is there to be taken away.
+import allauth.account.admin
 import allauth.mfa.admin
 import allauth.usersessions.admin  # noqa: F401
 import django_q.admin  # noqa: F401
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
@@ -14,8 +16,9 @@ from polyhub.lib.clock import SystemClock
 from polyhub.lib.models import Service
 from polyhub.lib.read_only_admin import ReadOnlyAdmin
 
-# Tasks and schedules name functions to run: whoever edits them runs code. Sessions and second factors are keys.
-for hidden in (Schedule, Success, Failure, OrmQ, Authenticator, UserSession):
+# Tasks and schedules name functions to run: whoever edits them runs code. Sessions and second factors are keys, and so
+# is an e-mail address: whoever gives alice theirs resets her password.
+for hidden in (Schedule, Success, Failure, OrmQ, Authenticator, UserSession, EmailAddress):
     if admin.site.is_registered(hidden):
         admin.site.unregister(hidden)
 
