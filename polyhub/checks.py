@@ -15,6 +15,7 @@ PER_PROCESS_LAYERS = {"channels.layers.InMemoryChannelLayer"}
 # Redis layers other than PubSub lost messages under load without a word.
 LOSSY_LAYERS = {"channels_redis.core.RedisChannelLayer"}
 KEY_BYTES = 50
+VENUES = {"sandbox", "polymarket"}
 
 
 def register_all() -> None:
@@ -23,6 +24,8 @@ def register_all() -> None:
     register(processes_share_state, Tags.caches)
     register(secrets_are_set, Tags.security)
     register(demo_is_not_live, Tags.security)
+    register(venue_is_known, Tags.security)
+    register(debug_is_not_live, Tags.security)
 
 
 def live_trading_has_a_vault(**kwargs: Any) -> list[CheckMessage]:
@@ -112,4 +115,22 @@ def secrets_are_set(**kwargs: Any) -> list[CheckMessage]:
 def demo_is_not_live(**kwargs: Any) -> list[CheckMessage]:
     if settings.DEMO and settings.VENUE != "sandbox":
         return [Error("Demo users have known passwords and never belong beside the real venue.", id="polyhub.E006")]
+    return []
+
+
+def venue_is_known(**kwargs: Any) -> list[CheckMessage]:
+    """Whatever is not the sandbox is taken for the real venue: a slip of the pen must not choose it."""
+    if settings.VENUE in VENUES:
+        return []
+    return [
+        Error(
+            f"POLYHUB_VENUE is {settings.VENUE!r}.", hint=f"Set it to {' or '.join(sorted(VENUES))}.", id="polyhub.E007"
+        )
+    ]
+
+
+def debug_is_not_live(**kwargs: Any) -> list[CheckMessage]:
+    """Error pages of DEBUG show settings, queries and what was posted."""
+    if settings.DEBUG and settings.VENUE != "sandbox":
+        return [Error("POLYHUB_DEBUG is on beside the real venue.", hint="Unset POLYHUB_DEBUG.", id="polyhub.E008")]
     return []

@@ -21,6 +21,8 @@ def ids(found: list[CheckMessage]) -> set[str]:
         checks.processes_share_state,
         checks.secrets_are_set,
         checks.demo_is_not_live,
+        checks.venue_is_known,
+        checks.debug_is_not_live,
     ],
 )
 def test_the_settings_as_shipped_pass(check: Callable[..., list[CheckMessage]]) -> None:
@@ -102,3 +104,13 @@ def test_a_missing_secret_is_refused_outside_debug(settings: Settings, name: str
 def test_demo_users_never_meet_the_real_venue(settings: Settings) -> None:
     settings.DEMO, settings.VENUE = True, "polymarket"
     assert ids(checks.demo_is_not_live()) == {"polyhub.E006"}
+
+
+def test_a_venue_nobody_knows_is_not_taken_for_the_real_one(settings: Settings) -> None:
+    settings.VENUE = "Sandbox"
+    assert ids(checks.venue_is_known()) == {"polyhub.E007"}
+
+
+def test_error_pages_with_everything_in_them_never_meet_the_real_venue(settings: Settings) -> None:
+    settings.DEBUG, settings.VENUE = True, "polymarket"
+    assert ids(checks.debug_is_not_live()) == {"polyhub.E008"}
