@@ -4,6 +4,8 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 
+from accounts.models import User
+from accounts.services import tokens
 from polyhub.lib import crypto
 
 # allauth hands over the text alone, so the place names the table and not the row.
@@ -11,7 +13,11 @@ _PLACE = crypto.Place(table="mfa_authenticator", row="", user="", field="data")
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """allauth's behaviour, named so that it can be changed in one place."""
+    """allauth's behaviour, and what else a new password ends."""
+
+    def set_password(self, user: User, password: str) -> None:
+        super().set_password(user, password)
+        tokens.revoke_all(user=user)
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import selectors
+from accounts import reauthentication, selectors
 from accounts.domain.statuses import AccountMode
 from accounts.models import ApiToken, TradingAccount
 from accounts.permissions import SESSION_ONLY
@@ -18,6 +18,7 @@ from accounts.services import tokens
 from accounts.services.tokens import Scope
 from polyhub.api import mode_param, user_of
 from polyhub.lib.clock import SystemClock
+from polyhub.lib.errors import AppError
 
 MODE = OpenApiParameter("mode", enum=[mode.value for mode in AccountMode], description="Only accounts of this mode.")
 
@@ -25,6 +26,13 @@ MODE = OpenApiParameter("mode", enum=[mode.value for mode in AccountMode], descr
 class ScopedTokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.ScopedTokenAuthentication"
     name = "token"
+
+
+class ConfirmFirst(AppError):
+    """A token outlives the session it was made in, so the session alone is not enough."""
+
+    code = "REAUTHENTICATION_NEEDED"
+    http_status = 403
 
 
 class AccountSerializer(serializers.ModelSerializer[TradingAccount]):
@@ -98,6 +106,9 @@ class TokenViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[ApiToken]):
 
     @extend_schema(request=NewTokenSerializer, responses={201: CreatedTokenSerializer})
     def create(self, request: Request) -> Response:
+        """Within five minutes of giving the password (or a code) once more."""
+        if reauthentication.needed(request._request):
+            raise ConfirmFirst("Confirm your password on the pages first, then ask again.")
         asked = NewTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         token, text = tokens.create_token(user=user_of(self), now=SystemClock().now(), **asked.validated_data)

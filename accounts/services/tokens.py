@@ -61,6 +61,11 @@ def create_token(*, user: User, name: str, scopes: Collection[str], days: int, n
     return token, text
 
 
+def revoke_all(*, user: User) -> None:
+    """After a new password: whoever had the old one may have made tokens with it."""
+    tokens_of(user=user).delete()
+
+
 def revoke_token(*, user: User, token_id: UUID) -> None:
     """It stops working at once. Raises NotFound for a foreign one too."""
     deleted, _ = tokens_of(user=user).filter(id=token_id).delete()

@@ -148,3 +148,7 @@ def test_the_command_prints_the_token_once(alice: User) -> None:
     for user, scope in (("nobody@example.com", "read:market"), (alice.email, "x")):
         with pytest.raises(CommandError):
             call_command("create_token", "--user", user, "--scopes", scope)
+
+
+def test_a_token_with_a_nul_is_unknown_and_no_fault() -> None:
+    assert find_token("phub_\0", now=NOW) is None

@@ -7,6 +7,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts.services import tokens
+from accounts.tests.factories import PASSWORD
 from copytrade.models import CopyRule
 from polyhub.lib.clock import SystemClock
 from polyhub.tests import world as worlds
@@ -220,8 +221,15 @@ def test_no_token_reaches_tokens_and_a_person_does(world: World, api: Api) -> No
     assert api.get("tokens/").status_code == 403
     assert api.send("POST", "tokens/", {"name": "x", "scopes": ["read:market"]}).status_code == 403
     client = Client()
+    world.alice.set_password(PASSWORD)
+    world.alice.save(update_fields=["password"])
     client.force_login(world.alice)
-    made = client.post("/api/v1/tokens/", {"name": "x", "scopes": ["read:market"]}, content_type="application/json")
+    asked = {"name": "x", "scopes": ["read:market"]}
+    # A session alone, stolen perhaps, makes nothing that outlives it.
+    early = client.post("/api/v1/tokens/", asked, content_type="application/json")
+    assert (early.status_code, early.json()["code"]) == (403, "REAUTHENTICATION_NEEDED")
+    client.post("/auth/reauthenticate/", {"password": PASSWORD})
+    made = client.post("/api/v1/tokens/", asked, content_type="application/json")
     assert made.status_code == 201
     assert Api(made.json()["token"]).get("leaders/").status_code == 200
     listed = client.get("/api/v1/tokens/").json()["results"]
