@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.adapters import MFAAdapter
-from accounts.models import User
+from accounts.models import ApiToken, User
+from accounts.services import tokens
 from accounts.tests import factories
 from polyhub.lib import crypto
 
@@ -196,3 +197,33 @@ def test_the_demo_lists_its_people_only_where_there_is_a_demo(client: Client, se
     assert b"alice@polyhub.demo" not in client.get(reverse("account_login")).content
     settings.DEMO = True
     assert b"alice@polyhub.demo" in client.get(reverse("account_login")).content
+
+
+def test_a_stolen_session_cannot_add_an_address_to_reset_the_password_with(client: Client) -> None:
+    alice = factories.user("alice")
+    sign_in(client, alice)
+    added = {"email": "thief@evil.example", "action_add": ""}
+    assert client.post(reverse("account_email"), added).url.startswith(reverse("account_reauthenticate"))
+    assert not alice.emailaddress_set.filter(email="thief@evil.example").exists()  # type: ignore[attr-defined]
+    confirm_password(client)
+    client.post(reverse("account_email"), added)
+    assert alice.emailaddress_set.filter(email="thief@evil.example").exists()  # type: ignore[attr-defined]
+
+
+def test_a_new_password_ends_the_tokens_made_with_the_old_one(client: Client) -> None:
+    alice = factories.user("alice")
+    tokens.create_token(user=alice, name="bot", scopes=["read:market"], days=1, now=factories.NOW)
+    sign_in(client, alice)
+    fresh = "another correct horse"
+    changed = {"oldpassword": factories.PASSWORD, "password1": fresh, "password2": fresh}
+    assert client.post(reverse("account_change_password"), changed).status_code == 302
+    alice.refresh_from_db()
+    assert alice.check_password(fresh)
+    assert not ApiToken.objects.exists()
+
+
+def test_a_flood_of_strangers_does_not_wipe_out_the_sign_in_limits() -> None:
+    cache.set("a-limit", 10)
+    for number in range(320):
+        cache.set(f"stranger-{number}", 1)
+    assert cache.get("a-limit") == 10
