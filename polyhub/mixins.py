@@ -9,6 +9,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.generic import TemplateView, View
 
 from accounts.domain.statuses import AccountMode
@@ -76,7 +77,9 @@ class Owned(LoginRequiredMixin, View):
     def back(self, default: str) -> str:
         """The page of ours the action came from."""
         came_from = self.request.POST.get("next", "")
-        return came_from if came_from.startswith("/") and not came_from.startswith(("//", "/\\")) else default
+        # HX-Redirect goes to the browser as it is, and browsers drop tabs: "/<tab>/evil.example" is another site.
+        is_ours = came_from.startswith("/") and url_has_allowed_host_and_scheme(came_from, allowed_hosts=None)
+        return came_from if is_ours and came_from.isprintable() else default
 
     def _sign_in(self, request: HttpRequest) -> HttpResponseBase:
         response = self.handle_no_permission()

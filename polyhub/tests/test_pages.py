@@ -212,7 +212,7 @@ def test_an_order_without_an_answer_is_shown_as_unknown(world: World, alice: Cli
 
 
 def test_the_next_page_after_an_action_is_one_of_ours(world: World, alice: Client) -> None:
-    for evil in ("https://evil.example/", "//evil.example/", "/\\evil.example"):
+    for evil in ("https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "/\n"):
         response = alice.post(reverse("rule-move", args=[world.rule.pk, "pause"]), {"next": evil})
         assert response.headers["Location"] == reverse("copy-desk")
 
