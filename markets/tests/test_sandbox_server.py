@@ -67,3 +67,26 @@ async def test_only_this_machine_reaches_the_controls(path: str, remote: str, st
     transport.get_extra_info.side_effect = lambda name, default=None: (remote, 1) if name == "peername" else default
     answer = await loopback_only(make_mocked_request("GET", path, transport=transport), answered)
     assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:8788"}, 200),
+        ({"Host": "localhost:8788"}, 200),
+        ({"Host": "[::1]:8788"}, 200),
+        ({"Host": "rebound.example:8788"}, 403),
+        ({"Host": "127.0.0.1:8788", "Origin": "http://evil.example"}, 403),
+        ({"Host": "127.0.0.1:8788", "X-Forwarded-For": "203.0.113.9"}, 403),
+        ({"Host": "127.0.0.1:8788", "Forwarded": "for=203.0.113.9"}, 403),
+    ],
+)
+async def test_no_page_and_no_proxy_of_this_machine_reaches_them_for_others(
+    headers: dict[str, str], status: int
+) -> None:
+    transport: Any = Mock()
+    transport.get_extra_info.side_effect = lambda name, default=None: (
+        ("127.0.0.1", 1) if name == "peername" else default
+    )
+    request = make_mocked_request("POST", "/_sandbox/faults", headers=headers, transport=transport)
+    assert (await loopback_only(request, answered)).status == status

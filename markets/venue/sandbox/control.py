@@ -4,6 +4,7 @@ import hashlib
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -20,6 +21,7 @@ from markets.venue.simulator.ledger import LedgerBroken
 from markets.venue.simulator.orders import Order, Trade
 from polyhub.lib import money
 
+_FROM_ELSEWHERE = ("Origin", "Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _UNKNOWN_WALLET = "give one of private_key, address"
 
 
@@ -223,12 +225,26 @@ class Control:
 
 @web.middleware
 async def loopback_only(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Whoever can call the controls owns the sandbox: nobody from another machine may."""
-    remote = (request.remote or "").split("%")[0]
-    if request.path.startswith("/_sandbox/") and not (remote and ip_address(remote).is_loopback):
+    """Whoever can call the controls owns the sandbox: nobody from another machine may, nor a page in a browser here."""
+    if request.path.startswith("/_sandbox/") and not (_is_loopback(request.remote or "") and _is_direct(request)):
         return error("only from this machine", status=403)
     answer: web.StreamResponse = await handler(request)
     return answer
+
+
+def _is_direct(request: web.Request) -> bool:
+    """False for what came through a proxy of this machine, from a web page, or by a name made to lead here."""
+    if any(name in request.headers for name in _FROM_ELSEWHERE):
+        return False
+    host = urlsplit(f"//{request.headers.get('Host', 'localhost')}").hostname or ""
+    return host == "localhost" or _is_loopback(host)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address.split("%", maxsplit=1)[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _order(order: Order) -> dict[str, Any]:
