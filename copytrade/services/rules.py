@@ -15,6 +15,7 @@ from polyhub.lib.errors import AppError
 from polyhub.lib.push import Push, push
 from trading.services import booked
 
+MAX_RULES = 100
 MAX_RATIO = Decimal(10)
 MAX_USDC = Decimal(1_000_000)
 MAX_SLIPPAGE = Decimal("0.5")
@@ -79,6 +80,9 @@ def create_rule(*, account: TradingAccount, leader: str, terms: RuleInput, now: 
     if account.trading_address and account.trading_address.lower() == address:
         raise InvalidRule("An account cannot follow its own wallet.", details={"field": "leader", "value": address})
     check_terms(terms)
+    # Each wallet is watched and looked up at the venue, whose limits all users share.
+    if CopyRule.objects.filter(account=account).exclude(status=RuleStatus.STOPPED).count() >= MAX_RULES:
+        raise InvalidRule(f"{MAX_RULES} wallets are the most one account may follow.", details={"field": "leader"})
     rule = CopyRule(account=account, leader=address, status=RuleStatus.ACTIVE, created_at=now)
     _apply(rule, terms, now=now)
     try:

@@ -99,3 +99,13 @@ def test_a_rule_pauses_resumes_and_changes() -> None:
     assert rules.resume_rule(rule=rule, now=NOW).status == RuleStatus.ACTIVE
     rules.change_rule(rule=rule, terms=replace(TERMS, ratio=Decimal("0.25")), now=NOW)
     assert CopyRule.objects.get().ratio == Decimal("0.25")
+
+
+def test_an_account_follows_a_bounded_number_of_wallets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MAX_RULES", 2)
+    account = trading.account()
+    first, _ = (follow(account, leader=f"0x{number:040x}") for number in (1, 2))
+    with pytest.raises(rules.InvalidRule):
+        follow(account, leader=f"0x{3:040x}")
+    rules.stop_rule(rule=first, now=NOW)
+    follow(account, leader=f"0x{3:040x}")
