@@ -1,6 +1,5 @@
 """Pages of trading accounts: open, import a key, test the connection, pause and stop."""
 
-from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -23,9 +22,6 @@ from polyhub.lib.errors import AppError
 from polyhub.mixins import Owned, Page
 from trading.selectors import portfolio_of
 from trading.services import accounts, connection
-
-# After this long without an answer the page says that the engines do not run.
-WAIT_S = 30
 
 
 class Accounts(Page):
@@ -166,17 +162,10 @@ class TestConnection(Owned):
 
     def post(self, request: HttpRequest, account_id: UUID) -> HttpResponseBase:
         account = selectors.account_of(user=self.user, account_id=account_id)
-        connection.ask(account=account, now=self.now)
-        async_task("trading.tasks.check_connection", str(account.id), cluster="engines")
+        if connection.ask(account=account, now=self.now):
+            async_task("trading.tasks.check_connection", str(account.id), cluster="engines")
         return self._show(account)
 
     def _show(self, account: TradingAccount) -> HttpResponseBase:
-        context = {"account": account, "now": self.now, "overdue": is_overdue(account, now=self.now)}
+        context = {"account": account, "now": self.now, "overdue": connection.is_overdue(account, now=self.now)}
         return render(self.request, "accounts/connection.html", context)
-
-
-def is_overdue(account: TradingAccount, *, now: datetime) -> bool:
-    """A check was asked for and nobody answered."""
-    if account.connection.get("state") != "waiting":
-        return False
-    return (now - datetime.fromisoformat(account.connection["asked_at"])).total_seconds() > WAIT_S

@@ -6,10 +6,13 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import TradingAccount
+from accounts.models import TradingAccount, User
 from markets.venue.errors import VenueError
 from markets.venue.ports import Venue
 from polyhub.lib import money, push
+
+# After this long without an answer the page says that the engines do not run.
+WAIT_S = 30
 
 # The order in which `Venue.open` looks at things; a fault proves what comes before it.
 STEPS: tuple[tuple[str, str, frozenset[str]], ...] = (
@@ -94,9 +97,26 @@ def report(examined: Examined, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def ask(*, account: TradingAccount, now: datetime) -> None:
-    """Note that a check was asked for; the page waits for its answer."""
+@transaction.atomic
+def ask(*, account: TradingAccount, now: datetime) -> bool:
+    """Note that a check was asked for; the page waits for its answer. False while another one of the user's is waiting.
+
+    Checks share the workers of the feed and the engines: a user who asks without end would hold up everybody's orders.
+    """
+    User.objects.select_for_update().get(pk=account.user_id)
+    waiting = TradingAccount.objects.filter(user_id=account.user_id, connection__state="waiting")
+    if any(not is_overdue(each, now=now) for each in waiting):
+        account.refresh_from_db(fields=["connection"])
+        return False
     _write(account, {"state": "waiting", "asked_at": now.isoformat()}, now=now)
+    return True
+
+
+def is_overdue(account: TradingAccount, *, now: datetime) -> bool:
+    """A check was asked for and nobody answered."""
+    if account.connection.get("state") != "waiting":
+        return False
+    return (now - datetime.fromisoformat(account.connection["asked_at"])).total_seconds() > WAIT_S
 
 
 def store(*, account: TradingAccount, found: dict[str, Any], now: datetime) -> None:

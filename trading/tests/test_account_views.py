@@ -16,6 +16,7 @@ from accounts.models import ApiToken, SigningPolicy, TradingAccount, TradingKey,
 from accounts.tests import factories
 from accounts.tests.factories import NOW
 from trading.services import accounts
+from trading.services import connection as connection_checks
 
 pytestmark = pytest.mark.django_db
 
@@ -143,6 +144,16 @@ def test_a_connection_test_goes_to_the_engines_with_the_id_alone(as_alice: Clien
     account.refresh_from_db()
     assert account.connection["state"] == "waiting"
     assert b"An engine is looking" in as_alice.get(reverse("account-test", args=[account.id])).content
+
+
+def test_asking_without_end_puts_one_check_before_the_engines(as_alice: Client, alice: User, vault: None) -> None:
+    account = live(alice)
+    for asked in (account, account, paper(alice), account):
+        assert as_alice.post(reverse("account-test", args=[asked.id])).status_code == 200
+    assert OrmQ.objects.count() == 1
+    connection_checks.store(account=account, found={"state": "checked", "checked_at": NOW.isoformat()}, now=NOW)
+    as_alice.post(reverse("account-test", args=[account.id]))
+    assert OrmQ.objects.count() == 2
 
 
 def test_paper_or_live_is_remembered(as_alice: Client) -> None:
