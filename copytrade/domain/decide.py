@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from copytrade.domain import sizing
-from copytrade.domain.rules import RuleStatus, RuleTerms
+from copytrade.domain.rules import RuleStatus, RuleTerms, Sizing
 from markets.domain.book import BUY, SELL, Book
 from polyhub.lib import money
 
@@ -55,7 +55,11 @@ class MarketTerms:
     tick_units: int
     min_share_units: int
     is_open: bool
-    is_fee_known: bool
+    fee_rate: Decimal | None  # None: unknown, and nothing is ordered
+
+    @property
+    def is_fee_known(self) -> bool:
+        return self.fee_rate is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,7 @@ def decide_entry(
         return blocked
     if view.book is None:
         return Skip("BOOK_UNTRUSTED", {"reason": view.reason, "age_ms": str(view.age_ms)})
-    sized = _size_entry(leader=leader, rule=rule, market=market, holding=holding, limit=limit)
+    sized = _size_entry(leader=leader, rule=rule, market=market, holding=holding, limit=limit, book=view.book)
     if isinstance(sized, Skip):
         return sized
     return _check_depth(leader, rule, view.book, limit=limit, share_units=sized)
@@ -241,7 +245,7 @@ def _refuse_price(leader: LeaderOrder, rule: RuleTerms, limit: int) -> Skip | No
 
 
 def _size_entry(
-    *, leader: LeaderOrder, rule: RuleTerms, market: MarketTerms, holding: Holding, limit: int
+    *, leader: LeaderOrder, rule: RuleTerms, market: MarketTerms, holding: Holding, limit: int, book: Book
 ) -> int | Skip:
     total = sizing.wanted_shares(rule, leader_share_units=leader.share_units + leader.seen_units, limit_units=limit)
     wanted = sizing.floor_lot(total - holding.ordered_units)
@@ -257,7 +261,11 @@ def _size_entry(
         return Skip(
             "BELOW_MINIMUM", {"wanted_shares": _shares(wanted), "wanted_usdc": _cost(wanted, limit), **shortage}
         )
-    room = rule.max_position_units - holding.cost_units - holding.buying_cost_units
+    room = sizing.before_fee(
+        rule.max_position_units - holding.cost_units - holding.buying_cost_units,
+        fee_rate=market.fee_rate or money.ZERO,
+        best_ask_units=book.best_ask or 0,
+    )
     allowed = min(wanted, sizing.shares_for(room, price_units=limit))
     if allowed < wanted and _is_too_small(allowed, limit, minimum, market):
         return Skip(
@@ -287,7 +295,13 @@ def _check_depth(
     }
     if walk.filled_units <= 0:
         return Skip("SLIPPAGE", numbers)
-    return PlaceOrder(BUY, limit, share_units, {**numbers, "shares": _shares(share_units)})
+    ordered = share_units
+    if rule.sizing is Sizing.RATIO:
+        # A market buy spends its dollars whatever it gets for them: name the dollars these shares cost now.
+        cost = walk.cost_units + money.notional_units(price_units=limit, share_units=share_units - walk.filled_units)
+        least = max(rule.min_order_units, sizing.MARKETABLE_MIN_UNITS)
+        ordered = min(share_units, sizing.shares_covering(max(cost, least), price_units=limit))
+    return PlaceOrder(BUY, limit, ordered, {**numbers, "shares": _shares(share_units)})
 
 
 def _is_too_small(share_units: int, limit: int, minimum_units: int, market: MarketTerms) -> bool:

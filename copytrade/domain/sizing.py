@@ -1,5 +1,7 @@
 """How much to buy or sell, in integers. Everything rounds against the order: never more than was asked or is owned."""
 
+from decimal import Decimal
+
 from copytrade.domain.rules import RATIO_UNITS, RuleTerms, Sizing
 from polyhub.lib import money
 
@@ -15,6 +17,22 @@ def floor_lot(share_units: int) -> int:
 def shares_for(cash_units: int, *, price_units: int) -> int:
     """The most whole lots that `cash_units` pays for at this price."""
     return floor_lot(max(cash_units, 0) * money.PRICE_UNITS // price_units)
+
+
+def shares_covering(cash_units: int, *, price_units: int) -> int:
+    """The fewest whole lots worth at least `cash_units` at this price."""
+    shares = -(-max(cash_units, 0) * money.PRICE_UNITS // price_units)
+    return -(-shares // LOT_UNITS) * LOT_UNITS
+
+
+def before_fee(cash_units: int, *, fee_rate: Decimal, best_ask_units: int) -> int:
+    """What of `cash_units` may be spent on shares so that the fee on top stays inside it.
+
+    The fee of a dollar spent at price p is rate * (1 - p) (docs of the venue, exponent 1) and falls with p, so the
+    best price on offer bounds it.
+    """
+    fee = fee_rate * (money.PRICE_UNITS - best_ask_units) / money.PRICE_UNITS
+    return int(max(cash_units, 0) / (1 + fee))
 
 
 def wanted_shares(rule: RuleTerms, *, leader_share_units: int, limit_units: int) -> int:

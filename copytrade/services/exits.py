@@ -23,7 +23,7 @@ UNDER_WAY = timedelta(seconds=1)
 _DUE = """
 SELECT b.rule_id, b.token_id, k.token_id, r.account_id, r.leader, r.slippage, b.exit_price, b.exit_attempts,
        b.exit_retry_at, m.tick_size, m.min_order_shares, m.active AND NOT m.closed AND m.accepting_orders,
-       m.fee_rate IS NOT NULL
+       m.fee_rate
 FROM copytrade_leaderbook b
 JOIN copytrade_copyrule r ON r.id = b.rule_id JOIN accounts_tradingaccount a ON a.id = r.account_id
 JOIN markets_token k ON k.id = b.token_id JOIN markets_market m ON m.id = k.market_id

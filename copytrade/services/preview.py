@@ -67,7 +67,7 @@ def _copy(trade: WalletTrade, rule: RuleTerms, holding: Holding) -> tuple[Previe
             tick_units=money.price_to_units(market.tick_size),
             min_share_units=money.floor_units(market.min_order_shares),
             is_open=True,
-            is_fee_known=True,
+            fee_rate=money.ZERO,
         ),
         holding=holding,
         view=BookView(book),

@@ -31,7 +31,7 @@ AND NOT EXISTS (SELECT 1 FROM copytrade_copydecision d WHERE d.rule_id = r.id AN
 _PENDING = f"""
 SELECT t.id, t.wallet, t.token_id, k.token_id, t.side, t.price, t.shares, t.transaction_hash, t.held_before_shares,
        t.traded_at, t.received_at, m.tick_size, m.min_order_shares,
-       m.active AND NOT m.closed AND m.accepting_orders, m.fee_rate IS NOT NULL
+       m.active AND NOT m.closed AND m.accepting_orders, m.fee_rate
 FROM markets_leadertrade t
 JOIN markets_token k ON k.id = t.token_id JOIN markets_market m ON m.id = k.market_id
 WHERE t.decided_at IS NULL AND EXISTS (
@@ -120,13 +120,13 @@ def pending(*, shard: int, shards: int) -> list[PendingFill]:
 
 
 def market_terms(row: Sequence[Any]) -> MarketTerms:
-    """Tick, minimum size, is open, is the fee known."""
-    tick, minimum, is_open, is_fee_known = row
+    """Tick, minimum size, is open, the fee rate or None."""
+    tick, minimum, is_open, fee_rate = row
     return MarketTerms(
         tick_units=money.price_to_units(tick),
         min_share_units=money.to_units(minimum),
         is_open=is_open,
-        is_fee_known=is_fee_known,
+        fee_rate=fee_rate,
     )
 
 

@@ -166,7 +166,8 @@ def test_a_buy_and_its_sale_in_one_pass_are_both_followed() -> None:
     leader_does(Side.SELL, token, at=NOW + timedelta(seconds=1))
     decide_all(token)
     assert [code for _, code in verdicts()] == ["COPIED", "EXIT_OWED"]
-    assert LeaderBook.objects.get().exit_obliged_shares == orders_of(rule)[0].shares
+    # What is signed is cut to whole cents of dollars, which costs less than one lot of shares.
+    assert 0 <= LeaderBook.objects.get().exit_obliged_shares - orders_of(rule)[0].shares < Decimal("0.01")
 
 
 def test_each_verdict_is_told_to_its_user_only() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ RULE = RuleTerms(
     max_price_units=9500,
     max_age_s=60,
 )
-MARKET = MarketTerms(tick_units=100, min_share_units=5 * SHARE, is_open=True, is_fee_known=True)
+MARKET = MarketTerms(tick_units=100, min_share_units=5 * SHARE, is_open=True, fee_rate=Decimal(0))
 BUY_100 = LeaderOrder(side=BUY, share_units=100 * SHARE, value_units=5000 * 100 * SHARE, traded_at=NOW)
 
 
@@ -56,6 +57,27 @@ def test_a_ratio_copies_that_share_of_the_leaders_size_at_a_worst_price_on_the_g
     assert (order.side, order.price_units, order.share_units) == (BUY, 5100, 10 * SHARE)
 
 
+def test_a_ratio_spends_what_its_shares_cost_now_not_what_they_may_cost_at_worst() -> None:
+    """A market buy spends its dollars: named at the worst price they would buy more shares than the rule asks for."""
+    order = entry(book=view(ask=4500))
+    assert isinstance(order, PlaceOrder)
+    dollars = money.notional_units(price_units=order.price_units, share_units=order.share_units)
+    got = dollars * money.PRICE_UNITS // 4500
+    assert 10 * SHARE <= got <= 10 * SHARE + 2 * sizing.LOT_UNITS
+    assert order.numbers["shares"] == "10"
+
+
+def test_the_fee_on_top_stays_inside_the_largest_position() -> None:
+    rate = Decimal("0.05")
+    rule = replace(RULE, sizing=Sizing.FIXED, size_units=90 * DOLLAR, max_position_units=50 * DOLLAR)
+    order = entry(rule=rule, market=replace(MARKET, fee_rate=rate), book=view(ask=4500))
+    assert isinstance(order, PlaceOrder)
+    dollars = money.notional_units(price_units=order.price_units, share_units=order.share_units)
+    shares = dollars * money.PRICE_UNITS // 4500
+    fee = shares * rate * Decimal("0.45") * Decimal("0.55")
+    assert 49 * DOLLAR < dollars + fee <= 50 * DOLLAR
+
+
 def test_fixed_dollars_are_never_exceeded_at_the_worst_price() -> None:
     order = entry(rule=replace(RULE, sizing=Sizing.FIXED, size_units=10 * DOLLAR))
     assert isinstance(order, PlaceOrder)
@@ -69,7 +91,7 @@ def test_fixed_dollars_are_never_exceeded_at_the_worst_price() -> None:
         ("RULE_PAUSED", {"rule": replace(RULE, status=RuleStatus.PAUSED)}),
         ("TOO_OLD", {"leader": replace(BUY_100, traded_at=NOW - timedelta(seconds=59))}),
         ("MARKET_CLOSED", {"market": replace(MARKET, is_open=False)}),
-        ("FEE_UNKNOWN", {"market": replace(MARKET, is_fee_known=False)}),
+        ("FEE_UNKNOWN", {"market": replace(MARKET, fee_rate=None)}),
         ("PRICE_BAND", {"rule": replace(RULE, max_price_units=4999)}),
         ("PRICE_BAND", {"rule": replace(RULE, min_price_units=5001)}),
         ("BOOK_UNTRUSTED", {"book": BookView(None, "GAP", 1200)}),
@@ -167,7 +189,7 @@ def test_an_exit_keeps_to_the_leaders_price_first_and_follows_the_bid_later() ->
     [
         ("BOOK_UNTRUSTED", {"book": BookView(None, "STALE", 9000)}),
         ("MARKET_CLOSED", {"market": replace(MARKET, is_open=False)}),
-        ("FEE_UNKNOWN", {"market": replace(MARKET, is_fee_known=False)}),
+        ("FEE_UNKNOWN", {"market": replace(MARKET, fee_rate=None)}),
         ("SLIPPAGE", {"book": BookView(Book())}),
     ],
 )
