@@ -35,7 +35,7 @@ class NotStored(AppError):
 
 
 class IdTaken(AppError):
-    code = "CLIENT_ORDER_ID_TAKEN"
+    code = orders.ID_TAKEN
     http_status = 409
 
 
@@ -183,13 +183,12 @@ class OrderViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Order]):
             actor=actor_of(self),
             now=SystemClock().now(),
         )
+        if result.code == orders.ID_TAKEN:
+            raise IdTaken("This client_order_id is taken; choose another.")
         if result.order_id is None:
             sentence = words.denial_words(result.code, result.numbers)
             raise NotStored(f"Not an order: {sentence}.", code=result.code, details=result.numbers)
-        try:
-            order = selectors.order_of(user=user_of(self), order_id=result.order_id)
-        except selectors.OrderNotFound:
-            raise IdTaken("This client_order_id is taken; choose another.") from None
+        order = selectors.order_of(user=user_of(self), order_id=result.order_id)
         code = status.HTTP_201_CREATED if result.created else status.HTTP_200_OK
         return Response(OrderSerializer(order).data, status=code)
 

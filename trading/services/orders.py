@@ -23,6 +23,7 @@ from trading.services import admission, changes
 
 # A marketable BUY must be worth a dollar at the venue.
 MARKETABLE_MIN_USDC = Decimal(1)
+ID_TAKEN = "CLIENT_ORDER_ID_TAKEN"
 _UNSIGNABLE = {"PRICE_OFF_TICK": gate.DenyCode.PRICE_OFF_TICK, "TICK_UNKNOWN": gate.DenyCode.PRICE_OFF_TICK}
 
 
@@ -149,12 +150,15 @@ def announce() -> None:
 
 
 def _existing(requests: Sequence[OrderRequest]) -> dict[UUID, SubmitResult]:
-    rows = Order.objects.filter(client_order_id__in=[request.client_order_id for request in requests])
+    """Orders asked for before. The id of another account's order is taken and says nothing more."""
+    accounts = {request.client_order_id: request.account_id for request in requests}
     return {
         order.client_order_id: SubmitResult(
             order.client_order_id, order.pk, OrderStatus(order.status), order.code, created=False
         )
-        for order in rows
+        if order.account_id == accounts[order.client_order_id]
+        else SubmitResult(order.client_order_id, None, OrderStatus.DENIED, ID_TAKEN, created=False)
+        for order in Order.objects.filter(client_order_id__in=list(accounts))
     }
 
 

@@ -2,6 +2,8 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -172,3 +174,12 @@ def test_a_resting_order_below_the_market_minimum_is_denied() -> None:
     account, token = factories.account(), factories.token()
     request = factories.request(account=account, token=token, order_type=OrderType.GTC, shares="4")
     assert orders.submit_order(request=request, actor="a", now=NOW).code == "VENUE_MINIMUM"
+
+
+def test_the_id_of_another_accounts_order_gives_no_order_of_theirs() -> None:
+    token = factories.token()
+    theirs = factories.request(account=factories.account(), token=token)
+    orders.submit_order(request=theirs, actor="alice", now=NOW)
+    mine = replace(theirs, account_id=factories.account().pk)
+    result = orders.submit_order(request=mine, actor="bob", now=NOW)
+    assert (result.order_id, result.admitted, result.code) == (None, False, "CLIENT_ORDER_ID_TAKEN")
