@@ -3,7 +3,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
