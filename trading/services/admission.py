@@ -1,5 +1,6 @@
 """What the risk gate needs to know of many accounts, in three statements whatever their number."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -121,12 +122,15 @@ def lock_accounts(*, account_ids: Sequence[UUID], now: datetime) -> dict[UUID, A
     return books
 
 
-def token_books(*, pairs: Sequence[tuple[UUID, str]]) -> dict[tuple[UUID, str], TokenBook]:
-    """The (account, token) pairs of a batch whose token is in the catalogue."""
+def token_books(*, pairs: Sequence[tuple[UUID, str]]) -> dict[UUID, dict[str, TokenBook]]:
+    """By account and token id: the pairs of a batch whose token is in the catalogue."""
     wanted = sorted(set(pairs))
+    found: dict[UUID, dict[str, TokenBook]] = defaultdict(dict)
     with connection.cursor() as cursor:
         cursor.execute(_TOKENS, [_UNFINISHED, _UNFINISHED, [pair[0] for pair in wanted], [pair[1] for pair in wanted]])
-        return {(row[0], row[1]): TokenBook(*row[2:]) for row in cursor.fetchall()}
+        for row in cursor.fetchall():
+            found[row[0]][row[1]] = TokenBook(*row[2:])
+    return found
 
 
 def _day(now: datetime) -> date:

@@ -3,7 +3,6 @@
 Callers hold the row locks of the orders they changed. Pushes take the users' stream locks, so this comes last.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +13,8 @@ from django.db.models import QuerySet
 
 from polyhub.lib import push
 from trading.domain.orders import OrderStatus, advance
-from trading.models import Order, OrderEvent
+from trading.models import Order
+from trading.services import inserting
 
 # Columns an order's life may change, with their SQL types. Terms are not among them: they never change.
 _COLUMNS: tuple[tuple[str, str], ...] = (
@@ -22,7 +22,6 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
     ("code", "text"),
     ("message", "text"),
     ("order_hash", "text"),
-    ("wire", "bytea"),
     ("service", "text"),
     ("fencing_token", "bigint"),
     ("attempts", "int"),
@@ -37,13 +36,14 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
     ("closed_at", "timestamptz"),
     ("watch_until", "timestamptz"),
     ("updated_at", "timestamptz"),
+    ("venue_trade_ids", "jsonb"),
 )
 _SETS = ", ".join(f"{name} = v.{name}" for name, _ in _COLUMNS)
-_ARRAYS = ", ".join(["%s::bigint[]", *(f"%s::{kind}[]" for _, kind in _COLUMNS), "%s::text[]"])
-_NAMES = ", ".join(["id", *(name for name, _ in _COLUMNS), "trade_ids"])
+_TYPED = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS)
+# The signed bytes are written once, with the claim, and neither read nor written after it.
 _UPDATE = f"""
-UPDATE trading_order o SET {_SETS}, venue_trade_ids = v.trade_ids::jsonb
-FROM unnest({_ARRAYS}) AS v({_NAMES}) WHERE o.id = v.id
+UPDATE trading_order o SET {_SETS}, wire = COALESCE(v.wire, o.wire)
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, wire bytea, {_TYPED}) WHERE o.id = v.id
 """
 
 
@@ -55,11 +55,13 @@ class Changed:
     was: OrderStatus
     actor: str
     detail: dict[str, Any] = field(default_factory=dict)
+    wire: bytes | None = field(default=None, repr=False)
 
 
 def locked(orders: QuerySet[Order]) -> QuerySet[Order]:
     """Lock orders in id order (every writer does, so that none waits in a circle), with their account and token."""
-    return orders.select_related("account", "token").select_for_update(of=("self",)).order_by("id")
+    rows = orders.select_related("account", "token").defer("wire")
+    return rows.select_for_update(of=("self",)).order_by("id")
 
 
 def move(order: Order, to: OrderStatus, *, now: datetime, code: str = "", message: str = "") -> None:
@@ -74,21 +76,21 @@ def write(*, changed: Sequence[Changed], now: datetime) -> None:
     """Save every changed order in one statement, and an event for each whose status changed."""
     if not changed:
         return
-    _save([change.order for change in changed])
+    _save(changed)
     events = [
-        OrderEvent(
-            order_id=change.order.pk,
-            from_status=change.was,
-            to_status=change.order.status,
-            code=change.order.code,
-            detail=change.detail,
-            actor=change.actor,
-            at=now,
-        )
+        {
+            "order_id": change.order.pk,
+            "from_status": change.was,
+            "to_status": change.order.status,
+            "code": change.order.code,
+            "detail": change.detail,
+            "actor": change.actor,
+            "at": now,
+        }
         for change in changed
         if change.was != change.order.status or change.detail
     ]
-    OrderEvent.objects.bulk_create(events)
+    inserting.insert_events(events)
 
 
 def order_push(order: Order, user_id: int) -> push.Push:
@@ -119,9 +121,15 @@ def payload_of(order: Order, *, token: str) -> dict[str, Any]:
     }
 
 
-def _save(orders: Sequence[Order]) -> None:
-    arrays: list[list[Any]] = [[order.pk for order in orders]]
-    arrays.extend([getattr(order, name) for order in orders] for name, _ in _COLUMNS)
-    arrays.append([json.dumps(order.venue_trade_ids) for order in orders])
+def _save(changed: Sequence[Changed]) -> None:
+    names = [name for name, _ in _COLUMNS]
+    rows = [
+        {
+            "id": change.order.pk,
+            "wire": None if change.wire is None else f"\\x{change.wire.hex()}",
+            **{name: getattr(change.order, name) for name in names},
+        }
+        for change in changed
+    ]
     with connection.cursor() as cursor:
-        cursor.execute(_UPDATE, arrays)
+        cursor.execute(_UPDATE, [inserting.as_json(rows)])

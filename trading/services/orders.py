@@ -18,8 +18,8 @@ from polyhub.lib.money import ZERO
 from riskmgmt.domain import gate
 from trading.domain import reserves, terms
 from trading.domain.orders import UNFINISHED, OrderStatus
-from trading.models import Order, OrderEvent
-from trading.services import admission, changes
+from trading.models import Order
+from trading.services import admission, changes, inserting
 
 # A marketable BUY must be worth a dollar at the venue.
 MARKETABLE_MIN_USDC = Decimal(1)
@@ -165,14 +165,15 @@ def _existing(requests: Sequence[OrderRequest]) -> dict[UUID, SubmitResult]:
 def _check(
     request: OrderRequest,
     books: dict[UUID, admission.AccountBook],
-    tokens: dict[tuple[UUID, str], admission.TokenBook],
+    tokens: dict[UUID, dict[str, admission.TokenBook]],
     *,
     actor: str,
     now: datetime,
 ) -> _Checked:
     """The verdict on one request, and its row; the account's books move on when it is admitted."""
     account = books[request.account_id]
-    token = tokens.get((request.account_id, request.token_id))
+    own = tokens.get(request.account_id, {})
+    token = own.get(request.token_id)
     if token is None:
         return _Checked(request, None, gate.denied(gate.DenyCode.TOKEN_UNKNOWN), account.user_id)
     try:
@@ -190,7 +191,7 @@ def _check(
     exposure = replace(account.exposure, market_usdc=token.market_usdc, free_shares=token.free_shares)
     verdict = gate.check_order(intent=intent, exposure=exposure, limits=account.limits, now=now)
     if isinstance(verdict, gate.Approved):
-        _move_on(account, token, tokens, intent, request.account_id)
+        _move_on(account, token, own, intent)
     order = _row(request, pair, token, verdict, actor=actor, now=now)
     return _Checked(request, order, verdict, account.user_id)
 
@@ -226,9 +227,8 @@ def _intent(request: OrderRequest, pair: amounts.Amounts, token: admission.Token
 def _move_on(
     account: admission.AccountBook,
     token: admission.TokenBook,
-    tokens: dict[tuple[UUID, str], admission.TokenBook],
+    own: dict[str, admission.TokenBook],
     intent: gate.Intent,
-    account_id: UUID,
 ) -> None:
     moved = account.exposure.with_order(intent)
     account.exposure = moved
@@ -236,8 +236,8 @@ def _move_on(
         token.free_shares -= intent.shares
         return
     need = intent.cost_usdc + (intent.fee_usdc or ZERO)
-    for (owner, _), other in tokens.items():
-        if owner == account_id and other.market_pk == token.market_pk:
+    for other in own.values():
+        if other.market_pk == token.market_pk:
             other.market_usdc += need
 
 
@@ -283,10 +283,18 @@ def _row(
 
 def _store(fresh: Sequence[_Checked], *, actor: str, now: datetime) -> dict[UUID, SubmitResult]:
     rows = [checked.order for checked in fresh if checked.order is not None]
-    Order.objects.bulk_create(rows)
-    OrderEvent.objects.bulk_create(
+    inserting.insert_orders(rows)
+    inserting.insert_events(
         [
-            OrderEvent(order_id=order.pk, to_status=order.status, code=order.code, detail={}, actor=actor, at=now)
+            {
+                "order_id": order.pk,
+                "from_status": "",
+                "to_status": order.status,
+                "code": order.code,
+                "detail": {},
+                "actor": actor,
+                "at": now,
+            }
             for order in rows
         ]
     )

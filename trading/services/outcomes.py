@@ -51,6 +51,7 @@ def claim_orders(*, claims: Sequence[Claim], service: str, fencing_token: int, n
         was = OrderStatus(order.status)
         if was is not OrderStatus.PENDING:
             continue
+        change = changes.Changed(order, was, service)
         block = blocks.get(order.pk)
         if block is not None:
             changes.move(order, OrderStatus.DENIED, now=now, code=block, message=block)
@@ -58,10 +59,10 @@ def claim_orders(*, claims: Sequence[Claim], service: str, fencing_token: int, n
         else:
             changes.move(order, OrderStatus.SENT, now=now)
             claim = by_id[order.pk]
-            order.order_hash, order.wire = claim.order_hash, claim.wire or None
+            order.order_hash, change.wire = claim.order_hash, claim.wire or None
             order.service, order.fencing_token, order.sent_at = service, fencing_token, now
             order.attempts += 1
-        changed.append(changes.Changed(order, was, service))
+        changed.append(change)
     _finish(changed, now=now)
     taken = {change.order.pk for change in changed}
     return {order.pk: OrderStatus(order.status) for order in orders if order.pk in taken}
