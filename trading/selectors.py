@@ -48,6 +48,14 @@ class Holding:
         return None if bid is None else self.position.shares * bid
 
     @property
+    def estimate_usdc(self) -> Decimal:
+        """What equity counts it with: at the best bid, else the last price, else what it cost; as the curve does."""
+        price = None
+        if self.quote is not None:
+            price = self.quote.last_price if self.quote.best_bid is None else self.quote.best_bid
+        return self.position.cost_usdc if price is None else self.position.shares * price
+
+    @property
     def gain_usdc(self) -> Decimal | None:
         value = self.value_usdc
         return None if value is None else value - self.position.cost_usdc
@@ -60,7 +68,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class AccountFigures:
-    """One account: cash, positions at the best bid, and what is held back for orders under way."""
+    """One account: cash, positions as equity counts them, and what is held back for orders under way."""
 
     account: TradingAccount
     engine: Engine | None
@@ -221,7 +229,7 @@ def portfolio_of(*, user: User, mode: AccountMode) -> Portfolio:
                 engine=engines.get(account.pk),
                 cash_usdc=balance.cash_usdc if balance else ZERO,
                 reserved_usdc=reserved[account.pk],
-                positions_usdc=sum((holding.value_usdc or ZERO for holding in own), ZERO),
+                positions_usdc=sum((holding.estimate_usdc for holding in own), ZERO),
                 cost_usdc=sum((holding.position.cost_usdc for holding in own), ZERO),
                 deposited_usdc=balance.deposited_usdc if balance else ZERO,
                 realized_usdc=sum(

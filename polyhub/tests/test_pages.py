@@ -8,6 +8,7 @@ from django.db import OperationalError
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from accounts.models import AccountMode
 from copytrade.models import CopyRule
 from copytrade.services import preview
 from copytrade.services.rules import RuleInput
@@ -21,6 +22,8 @@ from polyhub.lib.models import Service
 from polyhub.tests import world as worlds
 from polyhub.tests.world import LEADER, World
 from trading import selectors as trading
+from trading.services import balances
+from trading.services.work import Shard
 
 pytestmark = pytest.mark.django_db
 
@@ -270,3 +273,13 @@ def test_the_page_of_a_wallet_names_the_markets_it_traded(world: World, alice: C
 def test_a_position_whose_market_has_no_quote_is_shown_without_one(name: str, world: World, alice: Client) -> None:
     Quote.objects.all().delete()
     assert worlds.QUESTION in alice.get(reverse(name)).content.decode()
+
+
+@pytest.mark.parametrize("quote", [{"best_bid": "0.3"}, {"last_price": "0.2"}, None])
+def test_the_equity_of_the_cockpit_is_the_end_of_its_curve(quote: dict[str, str] | None, world: World) -> None:
+    Quote.objects.all().delete()
+    if quote is not None:
+        Quote.objects.create(token=world.token, received_at=worlds.NOW, **{k: Decimal(v) for k, v in quote.items()})
+    balances.record_equity(shard=Shard(0, 1), now=SystemClock().now())
+    curve = trading.equity_of(user=world.alice, mode=AccountMode.PAPER)
+    assert trading.portfolio_of(user=world.alice, mode=AccountMode.PAPER).equity_usdc == curve[-1][1]
