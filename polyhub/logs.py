@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
+import redis
 
 from polyhub import env
 from polyhub.lib.masking import MaskSecrets
@@ -24,23 +25,28 @@ class NotReadyIsNews(logging.Filter):
 
 
 class OutageInOneLine(logging.Filter):
-    """The database being away is said in a line: where in our code that was noticed tells nobody anything."""
+    """Database or Redis being away is said in a line: where in our code that was noticed tells nobody anything."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        cause = error if isinstance(error, psycopg.Error) else getattr(error, "__cause__", None)
-        if isinstance(cause, psycopg.Error) and _is_away(cause):
-            reason = " ".join(str(cause).split())[:200]
-            record.msg, record.args = f"{record.getMessage()}: the database is away ({reason})", ()
-            record.exc_info = record.exc_text = None
+        for cause in (error, getattr(error, "__cause__", None)):
+            if away := _away(cause):
+                reason = " ".join(str(cause).split())[:200]
+                record.msg, record.args = f"{record.getMessage()}: {away} is away ({reason})", ()
+                record.exc_info = record.exc_text = None
+                break
         return True
 
 
-def _is_away(error: psycopg.Error) -> bool:
-    """No connection, or one the server ended: not a statement that failed or waited too long."""
+def _away(error: BaseException | None) -> str:
+    """What cannot be reached: no connection, or one the server ended. Empty for a statement that failed or was slow."""
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return "Redis"
+    if not isinstance(error, psycopg.Error):
+        return ""
     if error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return error.sqlstate.startswith(("08", "57P"))
+        return "the database" if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else ""
+    return "the database" if error.sqlstate.startswith(("08", "57P")) else ""
 
 
 class RepeatsAreRare(logging.Filter):

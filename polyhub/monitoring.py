@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Min
 from django.utils.dateparse import parse_datetime
 from django_q.models import OrmQ, Schedule
 from redis import Redis, RedisError
@@ -73,10 +74,10 @@ def _migrations(now: datetime) -> Part:
 
 def _broker(now: datetime) -> Part:
     if settings.REDIS_URL:
-        unreachable = _redis_problem()
+        unreachable = redis_problem()
         if unreachable:
             return Part("broker", False, None, unreachable)
-    oldest = OrmQ.objects.filter(lock__lte=now).order_by("lock").values_list("lock", flat=True).first()
+    oldest = None if settings.REDIS_URL else _oldest_due(now)
     late = Schedule.objects.exclude(repeats=0).filter(next_run__lt=now - SCHEDULE_STALE).count()
     waits = (now - oldest).total_seconds() if oldest else 0.0
     if late:
@@ -86,11 +87,21 @@ def _broker(now: datetime) -> Part:
     return Part("broker", True, waits, "tasks are picked up")
 
 
-def _redis_problem() -> str:
+def _oldest_due(now: datetime) -> datetime | None:
+    """Since when the oldest due task waits in the database's queue, which is the queue without Redis."""
+    oldest: datetime | None = OrmQ.objects.filter(lock__lte=now).aggregate(at=Min("lock"))["at"]
+    return oldest
+
+
+def redis_problem() -> str:
+    """Why the Redis of the settings cannot be used, in words; empty when it can."""
     try:
         with Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as redis:
             redis.ping()
+    except ValueError:
+        return "REDIS_URL is not the address of a Redis (redis://host:port/number)"
     except RedisError as error:
+        # Only the type: the address may hold a password.
         return f"Redis does not answer ({type(error).__name__})"
     return ""
 

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
+from polyhub import monitoring
+
 # Maps, type files and optional libraries of the npm packages that no page loads.
 STATIC_IGNORED = [
     "*.map", "*.d.ts", "*.esm.*", "*.cjs.js", "*.amd.js", "*.mjs", "*.development.*", "*.rtl.*",
@@ -31,6 +33,15 @@ def check_database() -> None:
             f"The database does not answer: {str(error).strip()}\n"
             "Check DATABASE_URL, or unset it to use the embedded PostgreSQL."
         ) from error
+
+
+def check_redis() -> None:
+    """Without REDIS_URL there is nothing to check."""
+    problem = monitoring.redis_problem() if settings.REDIS_URL else ""
+    if problem:
+        raise CannotStart(
+            f"{problem}.\nCheck REDIS_URL, or unset it: queue, cache and pushes then live in the database."
+        )
 
 
 def prepare_tables() -> None:

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.views.generic import TemplateView
+from redis import RedisError
 
 from polyhub.mixins import Page, is_partial, note
 
@@ -20,7 +21,7 @@ WORDS = {
     403: ("FORBIDDEN", "You may not do that here", "If you came from an old page, reload it and try again."),
     404: ("NOT_FOUND", "There is nothing here", "It may have moved, or it belongs to somebody else."),
     500: ("SERVER_ERROR", "Something broke on our side", "It has been noted. Your orders are safe: engines run apart."),
-    503: ("UNAVAILABLE", "We will be right back", "The database does not answer now. This page tries again by itself."),
+    503: ("UNAVAILABLE", "We will be right back", "The database does not answer now. Nothing is lost."),
 }
 
 
@@ -56,17 +57,18 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Also called while the database is away: nothing here may touch it."""
-    error = sys.exc_info()[1]
-    return problem(request, 503 if isinstance(error, OperationalError | InterfaceError) else 500)
+    """Also called while the database or Redis is away: nothing here may touch them."""
+    is_away = isinstance(sys.exc_info()[1], OperationalError | InterfaceError | RedisError)
+    return problem(request, 503 if is_away else 500)
 
 
 def problem(request: HttpRequest, status: int) -> HttpResponse:
     """The page, the note or the JSON for an HTTP status."""
     code, heading, advice = WORDS[status]
+    is_page = not request.path.startswith(API_PREFIX) and not is_partial(request)
+    if status == 503:
+        advice += " This page tries again by itself." if is_page else f" Try again in {RETRY_AFTER_S} seconds."
     if request.path.startswith(API_PREFIX):
-        if status == 503:
-            advice = f"The database does not answer now. Try again in {RETRY_AFTER_S} seconds."
         told = {"code": code, "message": f"{heading}. {advice}", "details": {}}
         answer: HttpResponse = JsonResponse(told, status=status)
     elif is_partial(request):

@@ -1,6 +1,9 @@
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, connection
@@ -11,6 +14,7 @@ from pytest_django.fixtures import Settings
 from polyhub import monitoring, schedules
 from polyhub.lib.clock import SystemClock
 from polyhub.lib.models import Service
+from polyhub.tests.eventually import eventually
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -39,6 +43,19 @@ def nobody_listens() -> Iterator[str]:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield f"redis://127.0.0.1:{reserved.getsockname()[1]}/0"
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A real Redis on a socket of its own."""
+    server = shutil.which("redis-server")
+    assert server, "Redis is missing, and this test needs it. Debian: apt-get install redis-server"
+    path = tmp_path / "redis.sock"
+    arguments = [server, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as process:
+        eventually(path.exists)
+        yield f"unix://{path}"
+        process.terminate()
 
 
 def test_health_needs_no_database(client: Client) -> None:
@@ -142,3 +159,17 @@ def test_without_a_database_every_part_is_unknown_and_nothing_breaks(client: Cli
         answer = client.get("/ready")
     assert answer.status_code == 503
     assert not any(row["ok"] for row in answer.json()["parts"].values())
+
+
+@pytest.mark.django_db
+def test_with_redis_what_lies_in_the_databases_queue_means_nothing(settings: Settings, redis_url: str) -> None:
+    OrmQ.objects.create(key="engines", payload="left behind", lock=NOW - timedelta(hours=1))
+    assert not part("broker").ok
+    settings.REDIS_URL = redis_url
+    assert part("broker") == monitoring.Part("broker", True, 0.0, "tasks are picked up")
+
+
+def test_a_redis_address_that_is_none_is_named_without_its_password(settings: Settings) -> None:
+    settings.REDIS_URL = "banana:secret"
+    assert monitoring.redis_problem().startswith("REDIS_URL is not the address of a Redis")
+    assert "secret" not in monitoring.redis_problem()

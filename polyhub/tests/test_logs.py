@@ -3,6 +3,7 @@ import secrets
 import sys
 
 import psycopg
+import redis
 from django.db import OperationalError
 from django.test import RequestFactory
 
@@ -63,7 +64,7 @@ def _failed(error: Exception, cause: Exception | None = None) -> logging.LogReco
         return logging.LogRecord("t", logging.ERROR, "f", 1, "Failed to %s", ("pull",), sys.exc_info())
 
 
-def test_a_database_that_is_away_is_one_line_and_other_failures_keep_their_traceback() -> None:
+def test_what_is_away_is_one_line_and_other_failures_keep_their_traceback() -> None:
     filtering = logs.OutageInOneLine()
     ended = psycopg.errors.AdminShutdown("terminating\nconnection")
     for record in (_failed(psycopg.OperationalError("connection refused")), _failed(OperationalError("x"), ended)):
@@ -71,6 +72,9 @@ def test_a_database_that_is_away_is_one_line_and_other_failures_keep_their_trace
         assert record.exc_info is None
         assert record.getMessage().startswith("Failed to pull: the database is away (")
         assert "\n" not in record.getMessage()
+    record = _failed(redis.ConnectionError("refused"))
+    assert filtering.filter(record)
+    assert (record.exc_info, record.getMessage()) == (None, "Failed to pull: Redis is away (refused)")
     for error in (ValueError("no"), psycopg.errors.DeadlockDetected("circle"), psycopg.errors.QueryCanceled("slow")):
         record = _failed(error)
         assert filtering.filter(record)

@@ -7,6 +7,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from redis import RedisError
 
 from accounts.models import AccountMode
 from copytrade.models import CopyRule
@@ -235,16 +236,18 @@ def test_an_unknown_address_is_a_designed_page_a_note_or_json() -> None:
     assert client.get("/api/v1/nowhere/").json()["code"] == "NOT_FOUND"
 
 
-def test_a_database_that_is_away_is_503_with_a_time_to_come_back() -> None:
-    request = RequestFactory().get("/cockpit/")
+@pytest.mark.parametrize("error", [OperationalError("gone"), RedisError("gone")], ids=["database", "redis"])
+def test_a_store_that_is_away_is_503_with_a_time_to_come_back(error: Exception) -> None:
+    page, call = RequestFactory().get("/cockpit/"), RequestFactory().get("/api/v1/orders/")
     try:
-        raise OperationalError("gone")
-    except OperationalError:
-        response = views.server_error(request)
-    assert response.status_code == 503
-    assert response.headers["Retry-After"] == "5"
-    assert "We will be right back" in response.content.decode()
-    assert views.server_error(request).status_code == 500
+        raise error
+    except (OperationalError, RedisError):
+        response, told = views.server_error(page), views.server_error(call)
+    assert response.status_code == told.status_code == 503
+    assert response.headers["Retry-After"] == told.headers["Retry-After"] == "5"
+    assert "This page tries again by itself" in response.content.decode()
+    assert "Try again in 5 seconds" in told.content.decode()
+    assert views.server_error(page).status_code == 500
 
 
 def test_the_strip_names_a_service_that_does_not_run_and_a_quiet_feed() -> None:
