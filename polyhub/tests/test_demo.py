@@ -18,7 +18,8 @@ from copytrade.models import CopyRule
 from markets.models import Event, LeaderPosition, Market, Token, WatchedWallet
 from markets.venue.sandbox import tape
 from markets.venue.sandbox.testing import RunningSandbox
-from polyhub import demo, processes
+from polyhub import demo, processes, startup
+from polyhub.management.commands import up
 from riskmgmt.models import RiskLimits
 from scanner.models import Wallet, WalletTrade
 from scanner.services import ingest
@@ -220,6 +221,15 @@ def test_the_venue_is_asked_on_the_port_of_the_settings(sandbox: RunningSandbox,
     assert urlsplit(settings.SANDBOX_URL).port == sandbox.port
     demo.ensure(now=NOW)
     assert demo.fund_demo_wallets() == 2
+
+
+def test_a_database_that_was_a_demo_does_not_start_beside_the_real_venue() -> None:
+    up.refuse_demo_users()
+    demo.ensure(now=NOW)
+    with pytest.raises(startup.CannotStart, match=r"staff@polyhub\.demo"):
+        up.refuse_demo_users()
+    User.objects.update(is_active=False)
+    up.refuse_demo_users()
 
 
 def test_the_reset_command_tells_the_passwords(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,10 @@ class Command(BaseCommand):
         sandbox_url = settings.SANDBOX_URL if settings.VENUE == "sandbox" else None
         _check_ports(host, port, sandbox_url)
         startup.check_database()
+        startup.check_redis()
         startup.prepare_tables()
+        if sandbox_url is None:
+            refuse_demo_users()
         startup.collect_static()
         schedules.sync(now=SystemClock().now())
         schedules.start_services()
@@ -81,6 +84,15 @@ class Command(BaseCommand):
         watch.run()
         if watch.failed:
             raise CommandError(f"{watch.failed} keeps ending; its last lines above say why.")
+
+
+def refuse_demo_users() -> None:
+    """A database that was a demo has users, staff among them, whose passwords are in the source."""
+    if known := _demo().left_over():
+        raise startup.CannotStart(
+            f"This database was a demo: {', '.join(known)} have known passwords and may not meet the real venue. "
+            "Give the real venue a database of its own: DATABASE_URL, or POLYHUB_VAR_DIR for the embedded one."
+        )
 
 
 def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, demo: bool) -> None:
