@@ -8,6 +8,7 @@ error {code, message}.
 import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -38,6 +39,10 @@ HINTS_WITHIN_S = 5.0
 LONGEST_MESSAGE = 4096
 SIGNED_OUT = 4401
 BAD_MESSAGE = 4400
+TOO_MANY = 4429
+# A page says hello once for each connection and gap; each answer may be a whole snapshot.
+MOST_MESSAGES = 30
+PER_S = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,6 +64,7 @@ class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._wake = asyncio.Event()
         self._sending = asyncio.Lock()
         self._clock = SystemClock()
+        self._heard: deque[float] = deque(maxlen=MOST_MESSAGES)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -81,6 +87,10 @@ class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.channel_layer.group_discard(hints.group_name(self._user.pk), self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self._is_flooding():
+            # Close only: what floods does not read.
+            await self.close(code=TOO_MANY)
+            return
         message = _parsed(text_data)
         if message is None:
             await self._refuse("BAD_MESSAGE", "Send one small JSON object with a type.", BAD_MESSAGE)
@@ -92,6 +102,12 @@ class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._hello(message.get("after"))
         else:
             await self._say({"type": "error", "code": "UNKNOWN_TYPE", "message": "auth and hello are understood."})
+
+    def _is_flooding(self) -> bool:
+        now = self._clock.monotonic()
+        is_full = len(self._heard) == MOST_MESSAGES and now - self._heard[0] < PER_S
+        self._heard.append(now)
+        return is_full
 
     async def events_available(self, message: Mapping[str, Any]) -> None:
         """The hint of the channel layer."""

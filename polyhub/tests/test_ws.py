@@ -23,7 +23,7 @@ from polyhub.lib.push import Push, push
 from polyhub.origin import SameOrigin, is_ours
 from polyhub.tests import world as worlds
 from polyhub.tests.world import NOW, World
-from trading.consumers import HubConsumer
+from trading.consumers import MOST_MESSAGES, TOO_MANY, HubConsumer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -258,6 +258,22 @@ async def test_nonsense_ends_the_connection(text: str, world: World) -> None:
     async with socket(user=world.alice) as mine:
         await mine.send_to(text_data=text)
         assert (await hear(mine, "error"))["code"] == "BAD_MESSAGE"
+
+
+async def test_a_flood_ends_the_connection(world: World) -> None:
+    async with socket(user=world.alice) as mine:
+        for _ in range(MOST_MESSAGES + 1):
+            await mine.send_json_to({"type": "hello", "after": None})
+        async with asyncio.timeout(60):
+            while (message := await mine.receive_output(timeout=60))["type"] != "websocket.close":
+                continue
+        assert message["code"] == TOO_MANY
+
+
+async def test_a_token_with_a_nul_is_refused_like_any_other(world: World) -> None:
+    async with socket(origin=None) as program:
+        await program.send_json_to({"type": "auth", "token": "phub_\0"})
+        assert (await hear(program, "error"))["code"] == "NOT_SIGNED_IN"
 
 
 def test_an_origin_is_ours_by_host_and_port(settings: Settings) -> None:
