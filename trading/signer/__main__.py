@@ -14,7 +14,7 @@ from polyhub.lib.crypto import SealBroken
 from polyhub.lib.masking import MaskingFormatter
 from trading.signer import hardening, keys, rotation
 from trading.signer.protocol import SignerConfig
-from trading.signer.server import Door, Signer, listen
+from trading.signer.server import Door, FolderNotOurs, Signer, listen
 from trading.signer.vault import Vault
 
 logger = logging.getLogger("trading.signer")
@@ -40,7 +40,9 @@ async def serve(config: SignerConfig) -> None:
     _refuse_second(path)
     keys.load_or_make(private_file=private_file, public_file=public_file, make=config.make_keys)
     signer = Signer(dsn=config.dsn, vault=Vault(lambda: keys.load(private_file)))
-    server = await Door(signer, peer_uids=config.peer_uids).serve(listen(path))
+    server = await Door(signer, peer_uids=config.peer_uids).serve(
+        listen(path, others=bool({*config.peer_uids} - {os.getuid()}))
+    )
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -87,7 +89,7 @@ def main(arguments: list[str]) -> int:
                 private_file=Path(config.private_key_file),
                 public_file=Path(config.public_key_file),
             )
-    except (keys.KeysUnusable, hardening.HardeningFailed, AlreadyRunning, SealBroken) as error:
+    except (keys.KeysUnusable, hardening.HardeningFailed, AlreadyRunning, FolderNotOurs, SealBroken) as error:
         logger.error("%s", error)
         return UNUSABLE
     return 0

@@ -14,6 +14,8 @@ from trading.signer.protocol import MAX_ORDERS, NotSigned, Result, SignAuth, Sig
 from trading.signer.vault import KeyMissing, Vault
 
 AUTH_CLOCK_S = 300
+# Services whose leases are for sending orders; the feed has a lease too.
+ENGINES = "engine-"
 _UNKNOWN = NotSigned("UNKNOWN_ACCOUNT", "No such account, or it has no signing policy.")
 
 
@@ -85,7 +87,7 @@ def _judge(connection: records.Connection, vault: Vault, cases: Sequence[_Case])
 
 
 def _stale(case: _Case, tokens: dict[str, int]) -> NotSigned | None:
-    if tokens.get(case.item.service) != case.item.fencing_token:
+    if not case.item.service.startswith(ENGINES) or tokens.get(case.item.service) != case.item.fencing_token:
         return NotSigned("STALE_FENCING_TOKEN", "Another engine has taken over this account.")
     return None
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import socket
+import stat
 import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +34,10 @@ _UCRED = struct.Struct("3i")
 _NO_DATABASE = NotSigned("SIGNER_DATABASE", "The signer cannot reach its database.", retry=True)
 _BROKEN = NotSigned("SIGNER_FAULT", "The signer failed on this request; see its log.")
 _BAD_FRAME = NotSigned("BAD_REQUEST", "Not a request the signer knows.")
+
+
+class FolderNotOurs(Exception):
+    """The socket's folder belongs to somebody else, or others may write in it."""
 
 
 class Signer:
@@ -139,13 +145,19 @@ class Door:
                 await writer.drain()
 
 
-def listen(path: Path) -> socket.socket:
-    """A socket that only its owner may connect to; a dead predecessor's is replaced."""
+def listen(path: Path, *, others: bool = False) -> socket.socket:
+    """A socket that only its owner may connect to; a dead predecessor's is replaced. Raises FolderNotOurs.
+
+    With `others`, users besides ours may connect too, and the check of the peer alone decides who is heard.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = path.parent.lstat()
+    if not stat.S_ISDIR(folder.st_mode) or folder.st_uid not in {0, os.getuid()} or folder.st_mode & 0o022:
+        raise FolderNotOurs(f"{path.parent} can be written by others, who could put a socket of theirs there.")
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
-    path.chmod(0o600)
+    path.chmod(0o666 if others else 0o600)
     return listener
 
 

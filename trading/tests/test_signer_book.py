@@ -18,6 +18,7 @@ from markets.models import Market, Quote, Token
 from markets.venue import signing
 from markets.venue.ports import Side
 from markets.venue.signers import SignRequest
+from polyhub.lib.models import Service
 from trading.models import SignatureRecord
 from trading.signer import book, keys
 from trading.signer.protocol import NotSigned, Result, SignAuth, Signed, SignedAuth
@@ -111,6 +112,11 @@ def test_a_lease_that_ended_signs_nothing_even_with_its_own_token(desk: Desk) ->
 
 def test_an_unknown_service_signs_nothing(desk: Desk) -> None:
     assert code(desk, replace(desk.item(), service="nobody")) == "STALE_FENCING_TOKEN"
+
+
+def test_the_lease_of_the_feed_signs_nothing(desk: Desk) -> None:
+    Service.objects.filter(name=signing_desk.SERVICE).update(name="feed")
+    assert code(desk, replace(desk.item(), service="feed")) == "STALE_FENCING_TOKEN"
 
 
 @pytest.mark.parametrize(

@@ -361,3 +361,15 @@ def test_a_key_file_others_may_read_stops_the_start(desk: Desk) -> None:
     desk.private_file.chmod(0o444)
     with pytest.raises(keys.KeysUnusable, match="chmod"):
         keys.load(desk.private_file)
+
+
+def test_a_folder_others_may_write_in_gets_no_socket(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(server.FolderNotOurs):
+        server.listen(tmp_path / "s.sock")
+    assert not (tmp_path / "s.sock").exists()
+
+
+def test_a_named_peer_of_another_user_can_reach_the_socket(tmp_path: Path) -> None:
+    with server.listen(tmp_path / "s.sock", others=True):
+        assert (tmp_path / "s.sock").stat().st_mode & 0o777 == 0o666
