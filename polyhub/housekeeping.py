@@ -1,8 +1,11 @@
-"""Removes what has served its time: expired sessions and tokens, old push events."""
+"""Removes what has served its time: expired sessions and tokens, old push events, what ended in the cache."""
 
 from datetime import datetime, timedelta
 
+from django.core.cache import caches
+from django.core.cache.backends.db import DatabaseCache
 from django.core.management import call_command
+from django.db import connection
 from knox.models import get_token_model
 
 from polyhub.lib.clock import SystemClock
@@ -19,6 +22,16 @@ def tidy() -> None:
     call_command("clearsessions")
     get_token_model().objects.filter(expiry__lt=now).delete()
     remove_push_events(before=now - PUSH_EVENTS_KEPT)
+    remove_ended_cache(now=now)
+
+
+def remove_ended_cache(*, now: datetime) -> int:
+    """Django leaves what ended in the database cache until it is full, and counts all of it at each write."""
+    if not isinstance(caches["default"], DatabaseCache):
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM lib_cache WHERE expires < %s", [now])
+        return int(cursor.rowcount)
 
 
 def remove_push_events(*, before: datetime) -> int:

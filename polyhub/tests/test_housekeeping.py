@@ -1,8 +1,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.cache import cache
 
 from polyhub import housekeeping
+from polyhub.lib.clock import SystemClock
 from polyhub.lib.models import PushEvent
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -23,3 +25,12 @@ def test_only_push_events_before_the_limit_are_removed(monkeypatch: pytest.Monke
 @pytest.mark.django_db
 def test_the_scheduled_run_works_on_an_empty_database() -> None:
     housekeeping.tidy()
+
+
+@pytest.mark.django_db
+def test_only_what_ended_leaves_the_cache() -> None:
+    now = SystemClock().now()
+    cache.set("ended", 1, timeout=60)
+    cache.set("alive", 2, timeout=6000)
+    assert housekeeping.remove_ended_cache(now=now + timedelta(minutes=10)) >= 1
+    assert (cache.get("ended"), cache.get("alive")) == (None, 2)
