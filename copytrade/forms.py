@@ -1,7 +1,7 @@
 """The follow form: people write percent and cents, rules hold fractions. What is allowed is said by the service."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 
@@ -9,7 +9,7 @@ from accounts.models import AccountMode, TradingAccount, User
 from accounts.selectors import usable_accounts_of
 from copytrade.domain.rules import Sizing
 from copytrade.models import CopyRule
-from copytrade.services.rules import InvalidRule, RuleInput
+from copytrade.services.rules import InvalidRule, RuleInput, allowed
 
 HUNDRED = Decimal(100)
 # Field of the service -> field of the form.
@@ -76,9 +76,14 @@ class RuleForm(forms.Form):
         )
 
     def blame(self, error: InvalidRule) -> None:
-        """Show the service's sentence at its field."""
-        field = FIELDS.get(str(error.details.get("field", "")), str(error.details.get("field", "")))
-        self.add_error(field if field in self.fields else None, error.message)
+        """Show the service's sentence at its field, in the unit of the form."""
+        named, limits = str(error.details.get("field", "")), error.details
+        field = FIELDS.get(named, named)
+        message = error.message
+        if named in FIELDS and "most" in limits:
+            bounds = {name: cast(Any, limits[name]) for name in ("least", "above", "most", "step")}
+            message = allowed(**bounds, factor=int(HUNDRED), unit=cast(Amount, self.fields[field]).unit)
+        self.add_error(field if field in self.fields else None, message)
 
 
 class FollowForm(RuleForm):

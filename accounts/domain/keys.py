@@ -48,6 +48,8 @@ def parse_address(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
         raise BadAddress("A wallet address is 0x and 40 hex digits.")
     digits = text[2:]
+    if not digits.strip("0"):
+        raise BadAddress("This address belongs to nobody. Copy the one your Polymarket profile shows.")
     address = checksummed(digits)
     if digits not in {digits.lower(), digits.upper(), address[2:]}:
         raise BadAddress("The address has a typing error: its capital letters do not match (EIP-55).")

@@ -45,6 +45,8 @@ def test_addresses_get_their_eip_55_checksum(address: str) -> None:
     assert parse_address(f" {address.lower()} ") == parse_address("0x" + address[2:].upper()) == address
     with pytest.raises(BadAddress):
         parse_address(address[:-1] + address[-1].swapcase() if address[-1].isalpha() else address[:-1])
+    with pytest.raises(BadAddress):
+        parse_address("0x" + "0" * 40)
 
 
 @pytest.mark.django_db

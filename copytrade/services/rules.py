@@ -151,6 +151,8 @@ def check_address(text: str) -> str:
         raise InvalidRule(
             "A wallet address is 0x followed by 40 hexadecimal digits.", details={"field": "leader", "value": text[:80]}
         )
+    if not address.strip("0x"):
+        raise InvalidRule("Nobody trades from this address.", details={"field": "leader", "value": address})
     return address
 
 
@@ -190,17 +192,30 @@ def _within(
     above: Decimal | None = None,
     step: Decimal = Decimal("0.000001"),
 ) -> None:
-    low = f"at least {least}" if least is not None else f"more than {above}"
-    allowed = f"Must be {low} and at most {most}, in steps of {step}."
+    refusal = _bad(field, value, allowed(least=least, above=above, most=most, step=step))
+    # For a door that writes the field in another unit.
+    refusal.details |= {"least": least, "above": above, "most": most, "step": step}
     if value is None or not value.is_finite():
-        raise _bad(field, value, allowed)
+        raise refusal
     try:
         is_on_step = value % step == 0
     except InvalidOperation:
         is_on_step = False
     is_low = (least is not None and value < least) or (above is not None and value <= above)
     if is_low or value > most or not is_on_step:
-        raise _bad(field, value, allowed)
+        raise refusal
+
+
+def allowed(
+    *, least: Decimal | None, above: Decimal | None, most: Decimal, step: Decimal, factor: int = 1, unit: str = ""
+) -> str:
+    """The sentence that says what a number may be, each figure times `factor`."""
+
+    def said(number: Decimal) -> str:
+        return f"{(number * factor).normalize():f}{unit}"
+
+    low = f"at least {said(least)}" if least is not None else f"more than {said(above or Decimal(0))}"
+    return f"Must be {low} and at most {said(most)}, in steps of {said(step)}."
 
 
 def _bad(field: str, value: object, message: str) -> InvalidRule:

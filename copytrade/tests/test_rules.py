@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from copytrade.domain.rules import RuleStatus, Sizing
+from copytrade.forms import RuleForm, defaults
 from copytrade.models import CopyRule
 from copytrade.services import rules
 from copytrade.tests.factories import TERMS, follow
@@ -53,7 +54,7 @@ def test_an_absurd_rule_is_refused_naming_the_field(field: str, change: dict[str
     assert not CopyRule.objects.exists()
 
 
-@pytest.mark.parametrize("address", ["", "0x12", "0x" + "g" * 40, "ab" * 21, LEADER + "0"])
+@pytest.mark.parametrize("address", ["", "0x12", "0x" + "g" * 40, "ab" * 21, LEADER + "0", "0x" + "0" * 40])
 def test_a_wrong_address_is_refused(address: str) -> None:
     with pytest.raises(rules.InvalidRule):
         rules.create_rule(account=trading.account(), leader=address, terms=TERMS, now=NOW)
@@ -109,3 +110,22 @@ def test_an_account_follows_a_bounded_number_of_wallets(monkeypatch: pytest.Monk
         follow(account, leader=f"0x{3:040x}")
     rules.stop_rule(rule=first, now=NOW)
     follow(account, leader=f"0x{3:040x}")
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "said"),
+    [
+        ({"slippage_percent": "500"}, "slippage_percent", "Must be at least 0% and at most 50%, in steps of 0.01%."),
+        ({"ratio_percent": "-1"}, "ratio_percent", "Must be more than 0% and at most 1000%, in steps of 0.0001%."),
+        ({"max_cents": "150"}, "max_cents", "Must be at least 0.01¢ and at most 99.99¢, in steps of 0.01¢."),
+        ({"max_position_usdc": "-5"}, "max_position_usdc", "Must be at least 1 and at most 1000000"),
+        ({"min_cents": "98"}, "min_cents", "The lowest price must be below the highest price."),
+    ],
+)
+def test_the_form_says_what_is_allowed_in_its_own_unit(change: dict[str, str], field: str, said: str) -> None:
+    form = RuleForm({**defaults(), "sizing": "RATIO", **change})
+    assert form.is_valid(), form.errors
+    with pytest.raises(rules.InvalidRule) as refused:
+        rules.check_terms(form.terms())
+    form.blame(refused.value)
+    assert said in form.errors[field][0]

@@ -9,6 +9,7 @@ from copytrade.services import commit
 from riskmgmt.domain.gate import DenyCode
 from trading.domain import words
 from trading.domain.orders import OrderStatus
+from trading.services import connection
 
 
 @pytest.mark.parametrize("code", sorted(DenyCode))
@@ -50,3 +51,10 @@ def test_the_numbers_of_a_denied_order_come_back_from_its_message() -> None:
     numbers = words.numbers_of("ORDER_ABOVE_MAX: notional=120, limit=100")
     assert words.denial_words("ORDER_ABOVE_MAX", numbers) == "the order of $120.00 is above your maximum of $100.00"
     assert words.numbers_of("the venue said no") == {}
+
+
+def test_why_an_engine_recovers_is_told_with_what_to_do() -> None:
+    assert "deposit pUSD" in words.engine_words("BALANCE_ZERO: The trading wallet holds no pUSD.")
+    assert "tries again by itself" in words.engine_words("NOT_CONNECTED: No answer from the venue.")
+    assert words.engine_words("UNHEARD_OF: The venue's own words.") == "The venue's own words."
+    assert set(connection.REMEDIES) - {"ACCOUNT_STOPPED"} <= set(words.ENGINE)

@@ -43,6 +43,24 @@ DENIED = {
     "BY_VENUE": "the venue ended it",
 }
 
+# Why an account's engine does not run, and what to do. It tries again by itself in every case.
+_VENUE_AWAY = "the venue does not answer now; nothing to do, it tries again by itself"
+ENGINE = {
+    **dict.fromkeys(
+        ("NOT_CONNECTED", "NO_ANSWER", "TIMEOUT", "SERVER_ERROR", "BAD_ANSWER", "ENGINE_RESTARTING", "RATE_LIMITED"),
+        _VENUE_AWAY,
+    ),
+    "JOURNAL_UNAVAILABLE": "the database does not answer now; nothing to do, it tries again by itself",
+    "INTERNAL_ERROR": "something unexpected happened, the log says what; it tries again by itself",
+    "SIGNER_DOWN": "the signer does not answer; it is one of the processes of ./hub up",
+    "KEY_MISSING": "the signer has no key for it: import the key again",
+    "SEAL_BROKEN": "the signer cannot open its key: restore the vault key, or import the key again",
+    "CREDENTIALS_REFUSED": "the venue refused the key: check that it belongs to this wallet, and the kind of wallet",
+    "BALANCE_ZERO": "the trading wallet holds no money: deposit pUSD to its address, and it goes on by itself",
+    "ALLOWANCE_MISSING": "the exchange may not use the wallet's money: place one order on Polymarket itself",
+    "CLOCK_OFFSET": "this machine's clock is wrong: set it (NTP)",
+}
+
 STATUS = {
     "AWAITING_APPROVAL": "waits for your approval",
     "PENDING": "admitted, waits for the engine",
@@ -132,3 +150,9 @@ def numbers_of(text: str) -> dict[str, str]:
     _, _, told = text.partition(": ")
     pairs = (part.partition("=") for part in told.split(", "))
     return {name: value for name, found, value in pairs if found}
+
+
+def engine_words(detail: str) -> str:
+    """Why an engine recovers, from what it noted ("CODE: the venue's words"); those words where none are ours."""
+    code, _, said = detail.partition(": ")
+    return ENGINE.get(code, said or detail)

@@ -28,6 +28,12 @@ def why(order: Order) -> str:
 
 
 @register.filter
+def engine_words(detail: str) -> str:
+    """Why an account's engine does not run and what to do; empty when there is nothing to say."""
+    return words.engine_words(detail) if detail else ""
+
+
+@register.filter
 def event_tone(event: OrderEvent) -> str:
     tone = words.TONES.get(event.to_status, "secondary")
     return {"success": "good", "danger": "bad"}.get(tone, "")
