@@ -270,8 +270,24 @@ class CrashRig:
             position.token.token_id: _units(position.settled_shares)
             for position in Position.objects.filter(account=account, shares__gt=0).select_related("token")
         }
-        assert held == {token: int(units) for token, units in wallet["shares"].items() if int(units)}
+        theirs = {token: int(units) for token, units in wallet["shares"].items() if int(units)}
+        assert held == theirs, f"{held} {theirs} {self._story(account)}"
         assert _units(Balance.objects.get(account=account).cash_usdc) == int(wallet["cash_units"])
+
+    def _story(self, account: TradingAccount) -> str:
+        """Everything both sides know of an account's fills, for the eyes of whoever has to find out."""
+        ours = [
+            (fill.pk, fill.side, str(fill.shares), fill.status, fill.venue_trade_id, fill.order_id, fill.order.status)
+            for fill in Fill.objects.filter(order__account=account).select_related("order").order_by("id")
+        ]
+        theirs = [
+            (leg["side"], leg["share_units"], trade["status"], trade["id"])
+            for trade in self.sandbox.state(wallet=account.trading_address)["trades"]
+            for leg in (trade["taker"], *trade["makers"])
+            if leg["wallet"] == account.trading_address.lower()
+        ]
+        positions = list(Position.objects.filter(account=account).values())
+        return f"ours={ours} theirs={theirs} positions={positions}"
 
     def _differences(self, account: TradingAccount) -> dict[str, Any]:
         """What to look at when cash does not agree."""
