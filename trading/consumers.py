@@ -110,8 +110,9 @@ class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         return is_full
 
     async def events_available(self, message: Mapping[str, Any]) -> None:
-        """The hint of the channel layer."""
-        self._wake.set()
+        """The hint of the channel layer: a group is shared, so it names whom it is for."""
+        if self._user is not None and self._user.pk in message["users"]:
+            self._wake.set()
 
     async def _sign_in(self, token: object) -> None:
         found = await _read(find_token, str(token), now=self._clock.now()) if isinstance(token, str) else None

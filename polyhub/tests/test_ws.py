@@ -104,7 +104,7 @@ async def test_a_snapshot_holds_what_is_mine_and_nothing_of_alice(world: World) 
     async with socket(user=world.alice) as mine:
         first = await snapshot(mine)
     assert [row["name"] for row in first["accounts"]] == [worlds.ACCOUNT_NAME]
-    assert [row["shares"] for row in first["positions"]] == ["20.000000"]
+    assert [row["shares"] for row in first["positions"]] == ["19.607800"]
     assert [row["code"] for row in first["decisions"]] == ["COPIED"]
     async with socket(user=world.bob) as others:
         foreign = await snapshot(others)

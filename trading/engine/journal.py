@@ -24,8 +24,10 @@ Result = TypeVar("Result")
 class DatabaseJournal:
     """Writes under one lease, and not without it. Every claim names its fencing token, which the database checks."""
 
-    def __init__(self, *, database: Database, lease: LeaseView, clock: Clock) -> None:
+    def __init__(self, *, database: Database, background: Database, lease: LeaseView, clock: Clock) -> None:
+        """`background` serves reconciliation, so that many accounts' look-backs never delay an order."""
         self._database = database
+        self._background = background
         self._lease = lease
         self._clock = clock
         self._claims: Batcher[Claim, bool] = Batcher(self._flush_claims)
@@ -80,10 +82,12 @@ class DatabaseJournal:
         )
 
     async def open_work(self, account_id: UUID) -> OpenWork:
-        return await self._call(work.open_work, account_id=account_id, now=self._clock.now())
+        self._must_hold()
+        return await self._background.call(work.open_work, account_id=account_id, now=self._clock.now())
 
     async def balances(self, account_id: UUID, balances: Balances) -> None:
-        drift = await self._call(
+        self._must_hold()
+        drift = await self._background.call(
             balances_service.record_balances, account_id=account_id, balances=balances, now=self._clock.now()
         )
         if drift:
@@ -131,9 +135,12 @@ class DatabaseJournal:
         return [None] * len(states)
 
     async def _call(self, function: Callable[..., Result], **kwargs: Any) -> Result:
+        self._must_hold()
+        return await self._database.call(function, **kwargs)
+
+    def _must_hold(self) -> None:
         if not self._lease.alive():
             raise LeaseLost("The lease has ended.", details={"service": self._lease.name})
-        return await self._database.call(function, **kwargs)
 
 
 async def _apart(items: Sequence[Item], write: Callable[[Sequence[Item]], Any]) -> Sequence[Any]:

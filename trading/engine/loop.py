@@ -105,16 +105,31 @@ class AccountLoop:
                 await self._venue.open()
         except TimeoutError:
             raise Unavailable("The venue did not open in time.", code="TIMEOUT") from None
-        await self._reconcile()
         try:
             async with asyncio.TaskGroup() as group:
                 pump = group.create_task(self._pump())
                 try:
+                    await self._stream_opens()
+                    await self._reconcile()
                     await self._work()
                 finally:
                     pump.cancel()
         except BaseExceptionGroup as broken:
             raise broken.exceptions[0] from None
+
+    async def _stream_opens(self) -> None:
+        """Let the private stream connect first: then one reconciliation covers all that came before it."""
+        try:
+            async with asyncio.timeout(self._policy.connect_wait_s):
+                while not self._stopping.is_set():
+                    self._wake.clear()
+                    opened = next((item for item in self._inbox if isinstance(item, StreamStatus)), None)
+                    if opened is not None:
+                        self._inbox.remove(opened)
+                        return
+                    await self._wake.wait()
+        except TimeoutError:
+            return
 
     async def _work(self) -> None:
         await self._tell(EngineState.RUNNING)
@@ -177,7 +192,9 @@ class AccountLoop:
 
     async def _reconcile(self) -> None:
         await self._recovery.reconcile()
-        self._reconcile_due = self._now_s() + self._policy.reconcile_every_s
+        # The first wait differs by account, so that those of one shard do not all come due together.
+        share = 1.0 if self._reconcile_due else 0.5 + self.account_id.int % 1000 / 2000
+        self._reconcile_due = self._now_s() + self._policy.reconcile_every_s * share
         await self._journal.state(self.account_id, self.state, detail=self.detail, reconciled=True)
 
     async def _pump(self) -> None:

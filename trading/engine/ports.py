@@ -80,6 +80,8 @@ class Policy:
     missing_limit: int = 3
     reconcile_every_s: float = 60
     watch_every_s: float = 300
+    # How long the first reconciliation waits for the private stream to connect.
+    connect_wait_s: float = 3
     open_backoff_s: tuple[float, ...] = (0.5, 1, 2, 5, 10, 30)
     venue_timeout_s: float = 20
 

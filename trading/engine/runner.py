@@ -31,6 +31,7 @@ EQUITY_EVERY_S = 10.0
 BEAT_EVERY_S = 5.0
 RETRY_S = 0.5
 DRAIN_S = 20.0
+BACKGROUND_THREADS = 2
 
 
 class Decider(Protocol):
@@ -66,7 +67,8 @@ class EngineShard:
         self._clock = clock
         self._policy = policy
         self._database = database or Database()
-        self._journal = DatabaseJournal(database=self._database, lease=lease, clock=clock)
+        self._background = Database(threads=BACKGROUND_THREADS)
+        self._journal = DatabaseJournal(database=self._database, background=self._background, lease=lease, clock=clock)
         self._loops: dict[UUID, AccountLoop] = {}
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._news = {channel: asyncio.Event() for channel in {ORDERS, *(one.channel for one in deciders)}}
@@ -94,7 +96,8 @@ class EngineShard:
                 raise other from None
             raise lost.exceptions[0] from None  # type: ignore[union-attr]
         finally:
-            await asyncio.get_running_loop().run_in_executor(None, self._database.close)
+            for database in (self._database, self._background):
+                await asyncio.get_running_loop().run_in_executor(None, database.close)
 
     def detail(self) -> dict[str, Any]:
         """What the service's row shows."""
