@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -27,6 +28,7 @@ from trading.signer.client import SignerClient
 from trading.signer.launch import socket_path
 
 FEED = "feed"
+THREAD_SWITCH_S = 0.0005
 
 
 class Runner(Protocol):
@@ -120,6 +122,8 @@ async def engine(
 
     `on_sign` hears of each order before it is signed, `on_order_sent` of each whose bytes were written.
     """
+    # Database threads hand results to the loop many times per order; the default lets each wait 5 ms for its turn.
+    sys.setswitchinterval(THREAD_SWITCH_S)
     clock, chance = SystemClock(), random.SystemRandom()
     transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock, on_order_sent=on_order_sent)
     public = registry.open_public_client(transport=transport)

@@ -55,7 +55,8 @@ class CopyDecider:
             is_late = at - now >= PATIENCE
             ready = [fill for fill in fills if is_late or _is_ready(fill, views[fill.token_id], now=at)]
             await self._db.run(self._commit, ready, views, bool(sales), at)
-            if is_late:
+            if is_late or len(ready) == len(fills) < work.MAX_FILLS:
+                # What arrived meanwhile has its own notification.
                 return
             if len(ready) < len(fills):
                 await asyncio.sleep(_POLL_S)
