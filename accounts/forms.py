@@ -16,8 +16,7 @@ KINDS = (
 SCOPES = (
     (Scope.READ_MARKET.value, "Read leaders and markets"),
     (Scope.READ_PORTFOLIO.value, "Read accounts, orders and positions"),
-    (Scope.TRADE_PROPOSE.value, "Change copy rules"),
-    (Scope.TRADE_EXECUTE.value, "Place and cancel orders"),
+    (Scope.TRADE_EXECUTE.value, "Change copy rules and cancel orders"),
 )
 
 

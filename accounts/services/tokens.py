@@ -23,7 +23,6 @@ class Scope(StrEnum):
 
     READ_MARKET = "read:market"
     READ_PORTFOLIO = "read:portfolio"
-    TRADE_PROPOSE = "trade:propose"
     TRADE_EXECUTE = "trade:execute"
 
 

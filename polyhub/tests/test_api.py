@@ -211,7 +211,7 @@ def test_a_token_reads_what_its_scope_names(scope: str, path: str, allowed: bool
 
 
 def test_reading_is_not_trading(world: World) -> None:
-    reader = with_scopes(world, "read:portfolio", "read:market", "trade:propose")
+    reader = with_scopes(world, "read:portfolio", "read:market")
     assert reader.send("POST", f"copy/rules/{world.rule.pk}/stop/").status_code == 403
     assert reader.send("POST", f"orders/{world.order.pk}/cancel/").status_code == 403
     assert CopyRule.objects.get(pk=world.rule.pk).status == "ACTIVE"
