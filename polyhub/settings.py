@@ -133,8 +133,8 @@ ENGINE_SHARDS = env.number("ENGINE_SHARDS", 1)
 # One worker for the feed, one for each shard, one spare for the guard.
 ENGINE_WORKERS = ENGINE_SHARDS + 2
 # A service task runs for one slice, drains and enqueues its successor.
-SERVICE_SLICE_S = env.number("SERVICE_SLICE_S", 240)
-SERVICE_LEASE_S = env.number("SERVICE_LEASE_S", 8)
+SERVICE_SLICE_S = env.number("SERVICE_SLICE_S", 240, least=10, most=270)
+SERVICE_LEASE_S = env.number("SERVICE_LEASE_S", 8, least=3, most=120)
 Q_CLUSTER: dict[str, Any] = {
     "name": "jobs",
     "workers": JOB_WORKERS,
@@ -173,7 +173,7 @@ else:
 # --- The venue ----------------------------------------------------------------------------------------------------
 # "sandbox": the local Polymarket; "polymarket": the real one. Live accounts trade wherever this points.
 VENUE = env.text("POLYHUB_VENUE", "sandbox")
-SANDBOX_URL = env.text("SANDBOX_URL", "http://127.0.0.1:8788")
+SANDBOX_URL = env.address("SANDBOX_URL", "http://127.0.0.1:8788")
 _SANDBOX_WS = SANDBOX_URL.replace("http", "ws", 1)
 VENUE_URLS: dict[str, str] = (
     {
@@ -242,7 +242,7 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "PolyHub"
 # A key that trades real money may only be imported by somebody with a second factor.
 REQUIRE_MFA_FOR_KEYS = env.flag("REQUIRE_MFA_FOR_KEYS", default=VENUE != "sandbox")
-ALLAUTH_TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 0)
+ALLAUTH_TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 0, least=0)
 EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
 EMAIL_PORT = env.number("EMAIL_PORT", 25)

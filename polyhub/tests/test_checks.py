@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage
+from django.core.management.base import ALL_CHECKS
 from pytest_django.fixtures import Settings
 
 from polyhub import checks
+from polyhub.management.commands import up
 
 
 def ids(found: list[CheckMessage]) -> set[str]:
@@ -114,3 +116,8 @@ def test_a_venue_nobody_knows_is_not_taken_for_the_real_one(settings: Settings) 
 def test_error_pages_with_everything_in_them_never_meet_the_real_venue(settings: Settings) -> None:
     settings.DEBUG, settings.VENUE = True, "polymarket"
     assert ids(checks.debug_is_not_live()) == {"polyhub.E008"}
+
+
+def test_hub_up_runs_every_check() -> None:
+    # A list would be read as tags, and none is called "__all__".
+    assert up.Command.requires_system_checks == ALL_CHECKS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polyhub import settings
 
-CALL = re.compile(r"""env\.(?:text|flag|number|secret)\(\s*["']([A-Z0-9_]+)["']""")
+CALL = re.compile(r"""env\.(?:text|flag|number|secret|address)\(\s*["']([A-Z0-9_]+)["']""")
 LINE = re.compile(r"^([A-Z0-9_]+)=", re.MULTILINE)
 APPS = ("accounts", "copytrade", "markets", "polyhub", "riskmgmt", "scanner", "trading")
 

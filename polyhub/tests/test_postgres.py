@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 import manage
 from polyhub import postgres, settings
@@ -186,7 +187,7 @@ def test_database_url_is_read_whole() -> None:
 
 
 def test_another_kind_of_database_is_refused() -> None:
-    with pytest.raises(postgres.PostgresFailed, match="PostgreSQL only"):
+    with pytest.raises(ImproperlyConfigured, match="PostgreSQL only"):
         postgres.database_settings(url="mysql://localhost/hub", var_dir=Path("/nowhere"))
 
 

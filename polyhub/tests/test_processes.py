@@ -41,13 +41,16 @@ def test_the_procfile_is_one_honcho_reads() -> None:
     assert list(parsed) == [program.name for program in found]
 
 
-def test_a_taken_port_is_not_free() -> None:
+def test_why_nobody_can_listen_is_told_in_words() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        assert not processes.port_is_free("127.0.0.1", port)
-    assert processes.port_is_free("127.0.0.1", port)
+        assert processes.why_not("127.0.0.1", port) == f"Port {port} is taken by another program"
+    assert processes.why_not("127.0.0.1", port) == ""
+    assert processes.why_not("::1", port) == ""
+    # An address for documentation, of no machine.
+    assert processes.why_not("192.0.2.1", port) == "192.0.2.1 is not an address of this machine"
 
 
 def test_only_one_may_run_and_the_second_is_told_where_the_first_is(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
 class Command(BaseCommand):
     help = "Start PolyHub on this machine; Ctrl-C stops it."
-    requires_system_checks = ["__all__"]
+    requires_system_checks = "__all__"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=_port, default=8000, help="port of the web pages (8000)")
@@ -153,15 +153,13 @@ def _begin_anew(watch: supervisor.Supervisor) -> None:
 
 
 def _check_ports(host: str, port: int, sandbox_url: str | None) -> None:
-    if not processes.port_is_free(host, port):
-        raise startup.CannotStart(
-            f"Port {port} is taken by another program. Choose another: ./hub up --port {port + 1}"
-        )
+    if problem := processes.why_not(host, port):
+        raise startup.CannotStart(f"{problem}. Choose another: ./hub up --port {port + 1}, or --host 127.0.0.1")
     if sandbox_url is not None:
         parts = urlsplit(sandbox_url)
-        if not processes.port_is_free(parts.hostname or "127.0.0.1", parts.port or 80):
+        if problem := processes.why_not(parts.hostname or "127.0.0.1", parts.port or 80):
             raise startup.CannotStart(
-                f"Port {parts.port} of the local venue is taken by another program. "
+                f"The local venue cannot start. {problem}. "
                 f"Choose another: SANDBOX_URL=http://127.0.0.1:{(parts.port or 80) + 1} ./hub up"
             )
 
@@ -196,7 +194,6 @@ def _local(host: str) -> str:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise ValueError
-    return port
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
+    return int(text)
