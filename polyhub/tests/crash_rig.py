@@ -192,6 +192,9 @@ class CrashRig:
     def _is_settled(self) -> bool:
         open_ = Order.objects.filter(status__in=[OrderStatus.PENDING, OrderStatus.SENT, OrderStatus.PARTIALLY_FILLED])
         assert not open_.exists(), [(row.pk, row.status, row.code, row.order_type) for row in open_[:5]]
+        # Only what nobody would trade with may rest: anything else could trade while we compare.
+        crossing = Order.objects.filter(status=OrderStatus.OPEN).exclude(side="BUY", price=RESTING_PRICE)
+        assert not crossing.exists(), [(row.pk, row.side, row.price, row.order_type) for row in crossing[:5]]
         unsettled = Fill.objects.exclude(status__in=[FillStatus.CONFIRMED, FillStatus.FAILED])
         assert not unsettled.exists()
         for account in self.accounts:
@@ -232,8 +235,9 @@ class CrashRig:
         }
         self._check_fills(state, ours)
         self._check_reserves(state, ours)
+        wallets = {wallet["address"].lower(): wallet for wallet in state["wallets"]}
         for account in self.accounts:
-            self._check_account(account)
+            self._check_account(account, wallets[account.trading_address.lower()])
 
     def _check_fills(self, state: dict[str, Any], ours: dict[str | None, Order]) -> None:
         """(iii) the same fills with the same amounts on both sides."""
@@ -256,16 +260,15 @@ class CrashRig:
 
     def _check_reserves(self, state: dict[str, Any], ours: dict[str | None, Order]) -> None:
         """(iv) what is held back is what still rests at the venue, with its fee."""
-        for row in state["orders"]:
+        live = [row for row in state["orders"] if row["status"] == "LIVE"]
+        resting = Order.objects.filter(status__in=[OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED])
+        assert {row["id"] for row in live} == set(resting.values_list("order_hash", flat=True))
+        for row in live:
             order = ours[row["id"]]
-            if row["status"] != "LIVE":
-                continue
-            assert order.status == OrderStatus.OPEN
             rest = int(row["maker_units"]) - int(row["matched_cost_units"])
             assert _units(order.reserved_usdc) == rest + _units(order.admitted_usdc) - order.maker_units
 
-    def _check_account(self, account: TradingAccount) -> None:
-        wallet = self.wallet(account)
+    def _check_account(self, account: TradingAccount, wallet: dict[str, Any]) -> None:
         held = {
             position.token.token_id: _units(position.settled_shares)
             for position in Position.objects.filter(account=account, shares__gt=0).select_related("token")
@@ -301,13 +304,14 @@ class CrashRig:
         }
 
 
+RESTING_PRICE = Decimal("0.40")
 # side, type, price, shares: the book is 0.48/0.50 and deep.
 MIX = (
     ("BUY", "FAK", "0.50", "20"),
     ("BUY", "GTC", "0.50", "15"),
     ("SELL", "FAK", "0.48", "5"),
     ("BUY", "FOK", "0.51", "10"),
-    ("BUY", "GTC", "0.40", "10"),
+    ("BUY", "GTC", str(RESTING_PRICE), "10"),
     ("SELL", "GTC", "0.48", "6"),
 )
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from uuid import UUID
 
 from markets.venue.errors import Unavailable, VenueError
-from markets.venue.ports import StreamStatus, UserEvent, Venue, VenueTrade
+from markets.venue.ports import StreamStatus, TradeStatus, UserEvent, Venue, VenueTrade
 from polyhub.lib.clock import Clock
 from trading.domain.orders import EngineState
 from trading.domain.reports import CancelWanted, LeaseLost, OrderSeen, PendingOrder
@@ -157,7 +157,11 @@ class AccountLoop:
             case CancelWanted():
                 await self._cancel(work)
             case VenueTrade():
-                await self._journal.trades(self.account_id, [work, *self._more_trades()])
+                trades = [work, *self._more_trades()]
+                await self._journal.trades(self.account_id, trades)
+                if any(trade.status is TradeStatus.FAILED for trade in trades):
+                    # What became of its order, only the venue can tell.
+                    self._reconcile_due = 0.0
             case StreamStatus():
                 # What happened while the stream was away is only known by asking.
                 if work.connected:

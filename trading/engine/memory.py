@@ -122,6 +122,9 @@ class MemoryJournal:
                 if report.venue_status is VenueOrderStatus.CANCELED and row.status in _MAY_CANCEL:
                     row.move(OrderStatus.CANCELED, "BY_VENUE")
                 self._settle(row)
+                matched = report.venue_status is VenueOrderStatus.MATCHED and report.matched_share_units > 0
+                if matched and row.status not in TERMINAL and set(row.fills).issuperset(row.trade_ids):
+                    row.move(OrderStatus.CANCELED, "SETTLEMENT_FAILED")
         return foreign
 
     async def presume_not_placed(self, order_id: int, *, code: str) -> None:

@@ -240,11 +240,21 @@ def _placed(
         expired = order.expires_at is not None and order.expires_at - _EXPIRY_MARGIN <= now
         to = OrderStatus.EXPIRED if expired else OrderStatus.CANCELED
         changes.move(order, to, now=now, code="" if order.cancel_requested_at else "BY_VENUE")
-    # Where the venue names no trades, an order that cannot rest is over once all it says was matched is booked.
-    done = sum(money.to_units(fact.shares) for fact in booked if fact.counts)
-    finished = venue_status is VenueOrderStatus.MATCHED and OrderType(order.order_type) in amounts.IMMEDIATE
-    over = finished and not order.venue_trade_ids and 0 < matched_share_units <= done
+    over = venue_status is VenueOrderStatus.MATCHED and _all_booked(order, booked, matched_share_units)
     settling.settle(order, booked, now=now, over=over)
+
+
+def _all_booked(order: Order, booked: Sequence[accounting.FillFact], matched_share_units: int) -> bool:
+    """Whether nothing of an order that the venue shows as matched is still to come.
+
+    Only a look at the order says how much was matched; the answer to a submission says "matched" of a part, too.
+    Fills that failed to settle are booked as well: the venue does not put their order back.
+    """
+    if order.venue_trade_ids:
+        known = {settling.trade_of(fill.key) for fill in booked}
+        return matched_share_units > 0 and known.issuperset(order.venue_trade_ids)
+    done = sum(money.to_units(fill.shares) for fill in booked if fill.counts)
+    return 0 < matched_share_units <= done
 
 
 def _unplaced(order: Order, answer: Answer, now: datetime) -> None:

@@ -39,6 +39,11 @@ def fill_key(order_id: int, venue_trade_id: str) -> str:
     return f"{venue_trade_id}:{order_id}"
 
 
+def trade_of(key: str) -> str:
+    """The venue's trade id in a fill's key."""
+    return key.rpartition(":")[0]
+
+
 def settle(order: Order, booked: Sequence[accounting.FillFact], *, now: datetime, over: bool = False) -> bool:
     """Set totals, status and reservations of a placed order from its fills; `over`: the venue says it is finished.
 
@@ -54,16 +59,19 @@ def settle(order: Order, booked: Sequence[accounting.FillFact], *, now: datetime
         any_filled=done.shares > 0,
         rests=OrderType(order.order_type) not in amounts.IMMEDIATE,
         trades_named=order.venue_trade_ids,
-        booked={fill.key.rpartition(":")[0] for fill in booked},
+        booked={trade_of(fill.key) for fill in booked},
     )
     if over and to not in TERMINAL:
         to = OrderStatus.CANCELED
     legal = to == current or to in TRANSITIONS[current]
     if legal and to != current:
-        code = "REST_NOT_FILLED" if to is OrderStatus.CANCELED else ""
-        changes.move(order, to, now=now, code=code)
+        changes.move(order, to, now=now, code=_reason(booked) if to is OrderStatus.CANCELED else "")
     hold(order, now=now)
     return legal
+
+
+def _reason(booked: Sequence[accounting.FillFact]) -> str:
+    return "REST_NOT_FILLED" if all(fill.counts for fill in booked) else "SETTLEMENT_FAILED"
 
 
 def hold(order: Order, *, now: datetime) -> None:

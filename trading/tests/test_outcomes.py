@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from accounts.models import AccountMode, AccountStatus
-from markets.venue.ports import OrderType, Side, VenueOrderStatus
+from markets.venue.ports import OrderType, Side, TradeStatus, VenueOrderStatus
 from polyhub.lib import leases
 from riskmgmt import services as risk
 from trading.domain import reports
@@ -240,3 +240,32 @@ def test_an_order_the_venue_ends_at_its_time_is_expired() -> None:
     outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
     order.refresh_from_db()
     assert order.status == OrderStatus.EXPIRED
+
+
+def test_a_resting_order_whose_fill_failed_is_over_once_the_venue_shows_it_matched() -> None:
+    account = factories.account(cash="100")
+    order = factories.sent(
+        account=account, token=factories.token(), fencing_token=factories.lease(), order_type=OrderType.GTC
+    )
+    answer(order, reports.AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.MATCHED, trade_ids=("t1",))
+    for status in (TradeStatus.MATCHED, TradeStatus.FAILED):
+        fills.record_trades(reports=[factories.trade(order, status=status)], actor=SERVICE, now=NOW)
+    order.refresh_from_db()
+    assert (order.status, order.reserved_usdc > 0) == (OrderStatus.OPEN, True)
+    seen = reports.OrderSeen(order.order_hash or "", VenueOrderStatus.MATCHED, ("t1",), 20_000_000)
+    outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
+    order.refresh_from_db()
+    assert (order.status, order.code, order.reserved_usdc) == (OrderStatus.CANCELED, "SETTLEMENT_FAILED", Decimal(0))
+
+
+def test_a_resting_order_matched_in_part_keeps_resting() -> None:
+    account = factories.account(cash="100")
+    order = factories.sent(
+        account=account, token=factories.token(), fencing_token=factories.lease(), order_type=OrderType.GTC
+    )
+    answer(order, reports.AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.MATCHED, trade_ids=("t1",))
+    fills.record_trades(reports=[factories.trade(order, shares="5")], actor=SERVICE, now=NOW)
+    seen = reports.OrderSeen(order.order_hash or "", VenueOrderStatus.LIVE, ("t1",), 5_000_000)
+    outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PARTIALLY_FILLED

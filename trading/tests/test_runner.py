@@ -181,6 +181,18 @@ async def test_a_failed_settlement_is_reversed(rig: Rig, request: pytest.Fixture
     assert order.filled_shares == 0
 
 
+async def test_a_resting_order_whose_settlement_failed_frees_its_reservation(
+    rig: Rig, request: pytest.FixtureRequest
+) -> None:
+    account, token = await setting(rig, request)
+    async with rig.running():
+        await ready(rig, account)
+        rig.sandbox.fault("failed_settlement", count=1)
+        order = await rig.submit(account, token, order_type=OrderType.GTC)
+        order = await rig.reaches(order, OrderStatus.CANCELED)
+    assert (order.code, order.reserved_usdc) == ("SETTLEMENT_FAILED", Decimal(0))
+
+
 async def test_fills_are_found_without_the_user_stream(rig: Rig, request: pytest.FixtureRequest) -> None:
     account, token = await setting(rig, request)
     rig.sandbox.fault("silent_socket", channel="user")
