@@ -5,12 +5,16 @@ Nothing outside this machine is contacted, whatever a test or a library tries: c
 
 import os
 import sys
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polyhub.settings")
 
+import pytest
 from django.conf import settings
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from polyhub import postgres
 
@@ -48,3 +52,14 @@ def _is_local_name(host: str | bytes) -> bool:
 
 if not LIVE:
     sys.addaudithook(stay_on_this_machine)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A worker thread that served a socket keeps its connection, and a database in use cannot be dropped."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+        )

@@ -71,9 +71,9 @@ def test_a_list_is_paged_and_holds_what_is_mine(path: str, api: Api) -> None:
 
 def test_money_is_text_and_exact(api: Api) -> None:
     order = api.get("orders/").json()["results"][0]
-    assert (order["price"], order["shares"]) == ("0.5100", "20.000000")
+    assert (order["price"], order["shares"]) == ("0.5100", "19.607800")
     position = api.get("positions/").json()["results"][0]
-    assert position["value_usdc"] == "9.800000"
+    assert position["value_usdc"] == "9.607822"
 
 
 def test_an_order_tells_its_life(world: World, api: Api) -> None:
