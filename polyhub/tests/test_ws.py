@@ -76,10 +76,18 @@ async def socket(
     communicator = WebsocketCommunicator(application(**times), "/ws/", headers=headers)
     connected, _ = await communicator.connect(timeout=20)
     assert connected
+    awake = asyncio.create_task(_stay_awake())
     try:
         yield communicator
     finally:
+        awake.cancel()
         await communicator.disconnect(timeout=20)
+
+
+async def _stay_awake() -> None:
+    """Hints come from another thread, and this layer does not wake a sleeping loop as a socket would."""
+    while True:
+        await asyncio.sleep(0.02)
 
 
 async def hear(communicator: WebsocketCommunicator, kind: str) -> dict[str, Any]:
