@@ -86,7 +86,7 @@ async def socket(
 
 async def _stay_awake() -> None:
     """Hints come from another thread, and this layer does not wake a sleeping loop as a socket would."""
-    while True:
+    while True:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.02)
 
 
