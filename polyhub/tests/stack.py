@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -68,8 +69,9 @@ class Stack:
         os.close(descriptor)
         eventually(lambda: self._alive("signer") and launch.socket_path().exists(), timeout_s=START_S)
 
-    def start_service(self, name: str) -> None:
-        self._manage(name, "run_service", "--name", name)
+    def start_service(self, name: str, *, called: str = "") -> None:
+        """`called` tells a second process of the same service from the first."""
+        self._manage(called or name, "run_service", "--name", name)
 
     def start_script(self, name: str, *arguments: str) -> None:
         """A Python script with the environment of a service."""
@@ -89,6 +91,17 @@ class Stack:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_S)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        self._running[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        process = self._running.pop(name)
+        process.kill()
+        process.wait(STOP_S)
+
+    def has_ended(self, name: str) -> bool:
+        return self._running[name].poll() is not None
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """One control request of the local venue."""
