@@ -15,14 +15,20 @@ class Batcher(Generic[Item, Result]):
     """Collects items and runs `flush(items) -> results` (same length, same order) over them.
 
     A result that is an exception instance is raised to its caller alone; an exception raised by `flush`
-    itself is raised to every caller of that batch.
+    itself is raised to every caller of that batch. `linger_s` holds each batch back that long, so that what trickles
+    in together leaves together: for writes that nobody waits for in a hurry.
     """
 
     def __init__(
-        self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]], *, max_items: int = 500
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]],
+        *,
+        max_items: int = 500,
+        linger_s: float = 0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
+        self._linger_s = linger_s
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -37,6 +43,8 @@ class Batcher(Generic[Item, Result]):
         # One turn of the loop lets every task that is already runnable join the first batch.
         await asyncio.sleep(0)
         while self._waiting:
+            if self._linger_s:
+                await asyncio.sleep(self._linger_s)
             batch, self._waiting = self._waiting[: self._max_items], self._waiting[self._max_items :]
             try:
                 results = await self._flush([item for item, _ in batch])

@@ -91,3 +91,18 @@ async def test_a_batch_is_bounded() -> None:
     batcher: Batcher[int, int] = Batcher(count, max_items=4)
     await asyncio.gather(*(batcher.submit(number) for number in range(10)))
     assert sizes == [4, 4, 2]
+
+
+async def test_a_lingering_batch_takes_what_trickles_in() -> None:
+    batches: list[list[int]] = []
+
+    async def count(items: Sequence[int]) -> Sequence[int | BaseException]:
+        batches.append(list(items))
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(count, linger_s=0.05)
+    first = asyncio.ensure_future(batcher.submit(1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await asyncio.gather(first, batcher.submit(2))
+    assert batches == [[1, 2]]

@@ -13,9 +13,13 @@ from trading.domain.reports import Answer, Claim, LeaseLost, OpenWork, OrderSeen
 from trading.engine.database import Database
 from trading.engine.ports import JournalUnavailable, LeaseView
 from trading.services import balances as balances_service
-from trading.services import fills, outcomes, work
+from trading.services import claiming, fills, outcomes, work
 
 logger = logging.getLogger(__name__)
+
+# Answers, fills and states of many accounts trickle in: a moment's patience makes one transaction of dozens, and leaves
+# the processor to orders that still have to go out.
+LINGER_S = 0.01
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,9 +35,11 @@ class DatabaseJournal:
         self._lease = lease
         self._clock = clock
         self._claims: Batcher[Claim, bool] = Batcher(self._flush_claims)
-        self._answers: Batcher[Answer, None] = Batcher(self._flush_answers)
-        self._trades: Batcher[Sequence[TradeReport], int] = Batcher(self._flush_trades)
-        self._states: Batcher[tuple[UUID, EngineState, str, bool], None] = Batcher(self._flush_states)
+        self._answers: Batcher[Answer, None] = Batcher(self._flush_answers, linger_s=LINGER_S)
+        self._trades: Batcher[Sequence[TradeReport], int] = Batcher(self._flush_trades, linger_s=LINGER_S)
+        self._states: Batcher[tuple[UUID, EngineState, str, bool], None] = Batcher(
+            self._flush_states, linger_s=LINGER_S
+        )
 
     async def claim(self, order: PendingOrder, prepared: PreparedOrder) -> bool:
         return await self._claims.submit(Claim(order.order_id, prepared.order_hash, prepared.wire))
@@ -101,7 +107,7 @@ class DatabaseJournal:
     async def _flush_claims(self, claims: Sequence[Claim]) -> Sequence[bool | BaseException]:
         async def write(some: Sequence[Claim]) -> Sequence[bool]:
             statuses = await self._call(
-                outcomes.claim_orders,
+                claiming.claim_orders,
                 claims=some,
                 service=self._lease.name,
                 fencing_token=self._lease.token,

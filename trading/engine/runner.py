@@ -166,22 +166,25 @@ class EngineShard:
             await self._told(decider.channel)
             await decider.decide(now=self._clock.now())
             # Not waiting for our own notification saves its way through the database.
-            await self._dispatch()
+            await self._dispatch_orders()
 
         return turn
 
     async def _dispatch_when_told(self) -> None:
         await self._told(ORDERS)
-        await self._dispatch()
+        await self._dispatch_orders()
+        await self._dispatch_cancels()
 
-    async def _dispatch(self) -> None:
-        """Hand every account its pending orders and wanted cancels."""
+    async def _dispatch_orders(self) -> None:
+        """Hand every account its pending orders."""
         if not self._loops:
             return
         for order in await self._call(work.pending_orders, shard=self._shard):
             loop = self._loops.get(order.account_id)
             if loop is not None:
                 loop.offer(order)
+
+    async def _dispatch_cancels(self) -> None:
         for account_id, cancel in await self._call(work.cancels_wanted, shard=self._shard):
             loop = self._loops.get(account_id)
             if loop is not None:

@@ -16,7 +16,8 @@ from trading.domain.orders import OrderStatus, advance
 from trading.models import Order
 from trading.services import inserting
 
-# Columns an order's life may change, with their SQL types. Terms are not among them: they never change.
+# Columns an order's life may change, with their SQL types. Terms never change; the signed bytes are written once,
+# with the claim.
 _COLUMNS: tuple[tuple[str, str], ...] = (
     ("status", "text"),
     ("code", "text"),
@@ -40,10 +41,9 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
 )
 _SETS = ", ".join(f"{name} = v.{name}" for name, _ in _COLUMNS)
 _TYPED = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS)
-# The signed bytes are written once, with the claim, and neither read nor written after it.
 _UPDATE = f"""
-UPDATE trading_order o SET {_SETS}, wire = COALESCE(v.wire, o.wire)
-FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, wire bytea, {_TYPED}) WHERE o.id = v.id
+UPDATE trading_order o SET {_SETS}
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, {_TYPED}) WHERE o.id = v.id
 """
 
 
@@ -55,7 +55,6 @@ class Changed:
     was: OrderStatus
     actor: str
     detail: dict[str, Any] = field(default_factory=dict)
-    wire: bytes | None = field(default=None, repr=False)
 
 
 def locked(orders: QuerySet[Order]) -> QuerySet[Order]:
@@ -126,7 +125,6 @@ def _save(changed: Sequence[Changed]) -> None:
     rows = [
         {
             "id": change.order.pk,
-            "wire": None if change.wire is None else f"\\x{change.wire.hex()}",
             **{name: getattr(change.order, name) for name in names},
         }
         for change in changed

@@ -9,63 +9,26 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
-from accounts.models import AccountMode, AccountStatus
 from markets.venue import amounts
-from markets.venue.ports import OrderType, Side, VenueOrderStatus
+from markets.venue.ports import VenueOrderStatus
 from polyhub.lib import money, push
 from polyhub.lib.failpoints import fp
 from riskmgmt.domain.gate import DenyCode
-from riskmgmt.domain.states import TradingState
-from riskmgmt.models import RiskState
 from trading.domain import fills as accounting
 from trading.domain.orders import LIVE_AT_VENUE, TERMINAL, TRANSITIONS, OrderStatus
-from trading.domain.reports import Answer, AnswerKind, Claim, LeaseLost, OrderSeen
+from trading.domain.reports import Answer, AnswerKind, OrderSeen
 from trading.models import Order
 from trading.services import changes, settling
+from trading.services.claiming import RESTING_PATIENCE, fence
 from trading.services.work import Shard
 
-# A resting order may wait longer for its engine than one meant for this moment's book.
-_RESTING_PATIENCE = 10
 _STALE_AT_ONCE = 500
 # The venue ends an order this long before the time it states.
 _EXPIRY_MARGIN = timedelta(seconds=60)
 _MAY_CANCEL = LIVE_AT_VENUE | {OrderStatus.PRESUMED_NOT_PLACED}
-_FENCE = "SELECT 1 FROM lib_service WHERE name = %s AND token = %s AND expires_at > now() FOR SHARE"
-
-
-@transaction.atomic
-def claim_orders(*, claims: Sequence[Claim], service: str, fencing_token: int, now: datetime) -> dict[int, OrderStatus]:
-    """PENDING -> SENT with hash and bytes; what may no longer leave is DENIED with its reason.
-
-    Returns the status of every order asked for; only SENT ones of this call may be posted. Raises LeaseLost.
-    """
-    _fence(service, fencing_token)
-    by_id = {claim.order_id: claim for claim in claims}
-    orders = list(changes.locked(Order.objects.filter(pk__in=by_id)))
-    blocks = _blocks(orders, now)
-    changed: list[changes.Changed] = []
-    for order in orders:
-        was = OrderStatus(order.status)
-        if was is not OrderStatus.PENDING:
-            continue
-        change = changes.Changed(order, was, service)
-        block = blocks.get(order.pk)
-        if block is not None:
-            changes.move(order, OrderStatus.DENIED, now=now, code=block, message=block)
-            settling.hold(order, now=now)
-        else:
-            changes.move(order, OrderStatus.SENT, now=now)
-            claim = by_id[order.pk]
-            order.order_hash, change.wire = claim.order_hash, claim.wire or None
-            order.service, order.fencing_token, order.sent_at = service, fencing_token, now
-            order.attempts += 1
-        changed.append(change)
-    _finish(changed, now=now)
-    taken = {change.order.pk for change in changed}
-    return {order.pk: OrderStatus(order.status) for order in orders if order.pk in taken}
 
 
 @transaction.atomic
@@ -90,7 +53,7 @@ def deny_stale(*, shard: Shard, actor: str, now: datetime) -> int:
     patience = timedelta(seconds=settings.ORDER_MAX_PENDING_S)
     waiting = Order.objects.filter(
         Q(created_at__lt=now - patience, order_type__in=amounts.IMMEDIATE)
-        | Q(created_at__lt=now - patience * _RESTING_PATIENCE),
+        | Q(created_at__lt=now - patience * RESTING_PATIENCE),
         status=OrderStatus.PENDING,
         account__in=shard.accounts(),
     )
@@ -173,7 +136,7 @@ def presume_not_placed(*, order_ids: Sequence[int], code: str, actor: str, now: 
 @transaction.atomic
 def count_attempt(*, order_id: int, service: str, fencing_token: int, now: datetime) -> bool:
     """Allow one more sending of the same bytes of a SENT order; False when it moved on. Raises LeaseLost."""
-    _fence(service, fencing_token)
+    fence(service, fencing_token)
     order = changes.locked(Order.objects.filter(pk=order_id, status=OrderStatus.SENT)).first()
     if order is None or order.cancel_requested_at is not None:
         return False
@@ -182,40 +145,6 @@ def count_attempt(*, order_id: int, service: str, fencing_token: int, now: datet
     order.sent_at = order.updated_at = now
     changes.write(changed=[changes.Changed(order, OrderStatus.SENT, service, {"resend": order.attempts})], now=now)
     return True
-
-
-def _fence(service: str, fencing_token: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_FENCE, [service, fencing_token])
-        if cursor.fetchone() is None:
-            raise LeaseLost("Another process owns this service now.", details={"service": service})
-
-
-def _blocks(orders: Sequence[Order], now: datetime) -> dict[int, str]:
-    """Why an order may not leave any more: its age, or a state that changed since it was admitted."""
-    accounts = {order.account_id for order in orders}
-    states = dict(RiskState.objects.filter(account_id__in=accounts).values_list("account_id", "state"))
-    found: dict[int, str] = {}
-    for order in orders:
-        buying, state = order.side == Side.BUY, states.get(order.account_id, TradingState.HALTED)
-        if state == TradingState.HALTED:
-            found[order.pk] = DenyCode.HALTED
-        elif order.account.mode == AccountMode.LIVE and not settings.LIVE_TRADING:
-            found[order.pk] = DenyCode.LIVE_TRADING_OFF
-        elif order.account.status == AccountStatus.STOPPED:
-            found[order.pk] = DenyCode.ACCOUNT_STOPPED
-        elif buying and state == TradingState.REDUCING:
-            found[order.pk] = DenyCode.REDUCING_ONLY
-        elif buying and order.account.status == AccountStatus.PAUSED:
-            found[order.pk] = DenyCode.ACCOUNT_PAUSED
-        elif order.created_at < now - _patience(order):
-            found[order.pk] = DenyCode.STALE_INTENT
-    return found
-
-
-def _patience(order: Order) -> timedelta:
-    seconds = timedelta(seconds=settings.ORDER_MAX_PENDING_S)
-    return seconds if OrderType(order.order_type) in amounts.IMMEDIATE else seconds * _RESTING_PATIENCE
 
 
 def _name_trades(order: Order, trade_ids: Sequence[str]) -> None:

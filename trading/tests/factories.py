@@ -12,7 +12,7 @@ from polyhub.lib import leases, money
 from riskmgmt import services as risk
 from trading.domain import reports
 from trading.models import Balance, Engine, Order, Position
-from trading.services import orders, outcomes
+from trading.services import claiming, orders
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SERVICE = "engine-0"
@@ -111,7 +111,7 @@ def sent(*, account: TradingAccount, token: Token, fencing_token: int, now: date
     """An order claimed by engine-0 and, as far as we know, on the wire."""
     order = pending(account=account, token=token, now=now, **asked)
     claim = reports.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
-    outcomes.claim_orders(claims=[claim], service=SERVICE, fencing_token=fencing_token, now=now)
+    claiming.claim_orders(claims=[claim], service=SERVICE, fencing_token=fencing_token, now=now)
     order.refresh_from_db()
     return order
 

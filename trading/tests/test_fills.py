@@ -14,7 +14,7 @@ from riskmgmt.models import RiskState
 from trading.domain import reports
 from trading.domain.orders import OrderStatus
 from trading.models import Balance, Fill, Order, Position
-from trading.services import fills, outcomes
+from trading.services import claiming, fills, outcomes
 from trading.tests import factories
 from trading.tests.factories import NOW, SERVICE
 
@@ -165,7 +165,7 @@ class AnyOrder(TestCase):
     def _sent(self, account: object, token: object, fencing: int, order_type: OrderType) -> Order:
         order = factories.pending(account=account, token=token, order_type=order_type)  # type: ignore[arg-type]
         claim = reports.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
-        outcomes.claim_orders(
+        claiming.claim_orders(
             claims=[claim],
             service=f"engine-{account.name}",  # type: ignore[attr-defined]
             fencing_token=fencing,

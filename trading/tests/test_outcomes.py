@@ -14,7 +14,7 @@ from riskmgmt import services as risk
 from trading.domain import reports
 from trading.domain.orders import OrderStatus
 from trading.models import Order, OrderEvent
-from trading.services import fills, outcomes
+from trading.services import claiming, fills, outcomes
 from trading.services.work import Shard
 from trading.tests import factories
 from trading.tests.factories import NOW, SERVICE
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 def claim(order: Order, token: int, now: object = NOW) -> dict[int, OrderStatus]:
     one = reports.Claim(order.pk, f"0x{order.pk:064x}", b"wire")
-    return outcomes.claim_orders(claims=[one], service=SERVICE, fencing_token=token, now=now)  # type: ignore[arg-type]
+    return claiming.claim_orders(claims=[one], service=SERVICE, fencing_token=token, now=now)  # type: ignore[arg-type]
 
 
 def answer(order: Order, kind: reports.AnswerKind, **said: object) -> Order:
