@@ -86,6 +86,7 @@ class Stack:
         if process is None or process.poll() is not None:
             return
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # one that a test has frozen hears nothing else
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
