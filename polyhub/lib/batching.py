@@ -15,8 +15,8 @@ class Batcher(Generic[Item, Result]):
     """Collects items and runs `flush(items) -> results` (same length, same order) over them.
 
     A result that is an exception instance is raised to its caller alone; an exception raised by `flush`
-    itself is raised to every caller of that batch. `linger_s` holds each batch back that long, so that what trickles
-    in together leaves together: for writes that nobody waits for in a hurry.
+    itself is raised to every caller of that batch. `linger_s` tells how long to hold each batch back, so that what
+    trickles in together leaves together: for writes that nobody waits for in a hurry.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Batcher(Generic[Item, Result]):
         flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]],
         *,
         max_items: int = 500,
-        linger_s: float = 0,
+        linger_s: Callable[[], float] | None = None,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
@@ -43,8 +43,8 @@ class Batcher(Generic[Item, Result]):
         # One turn of the loop lets every task that is already runnable join the first batch.
         await asyncio.sleep(0)
         while self._waiting:
-            if self._linger_s:
-                await asyncio.sleep(self._linger_s)
+            if self._linger_s is not None:
+                await asyncio.sleep(self._linger_s())
             batch, self._waiting = self._waiting[: self._max_items], self._waiting[self._max_items :]
             try:
                 results = await self._flush([item for item, _ in batch])

@@ -100,7 +100,7 @@ async def test_a_lingering_batch_takes_what_trickles_in() -> None:
         batches.append(list(items))
         return list(items)
 
-    batcher: Batcher[int, int] = Batcher(count, linger_s=0.05)
+    batcher: Batcher[int, int] = Batcher(count, linger_s=lambda: 0.05)
     first = asyncio.ensure_future(batcher.submit(1))
     for _ in range(5):
         await asyncio.sleep(0)

@@ -104,6 +104,14 @@ class OrderSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenReport:
+    """One order of one account, as the venue showed it."""
+
+    account_id: UUID
+    seen: OrderSeen
+
+
+@dataclass(frozen=True, slots=True)
 class TradeReport:
     """One fill of one account's order, as the venue reported it."""
 

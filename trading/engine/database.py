@@ -13,7 +13,7 @@ from trading.engine.ports import JournalUnavailable
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 4
+THREADS = 3
 STATEMENT_TIMEOUT_MS = 8_000
 # A process stopped amid a transaction holds its locks, the lease's among them: shorter than the lease lasts.
 IDLE_TRANSACTION_MS = 5_000

@@ -1,5 +1,6 @@
 """The journal in PostgreSQL. Calls of many accounts that arrive together are written in one transaction."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from markets.venue.ports import Balances, PreparedOrder, VenueTrade
 from polyhub.lib.batching import Batcher
 from polyhub.lib.clock import Clock
 from trading.domain.orders import EngineState, OrderStatus
-from trading.domain.reports import Answer, Claim, LeaseLost, OpenWork, OrderSeen, PendingOrder, TradeReport
+from trading.domain.reports import Answer, Claim, LeaseLost, OpenWork, OrderSeen, PendingOrder, SeenReport, TradeReport
 from trading.engine.database import Database
 from trading.engine.ports import JournalUnavailable, LeaseView
 from trading.services import balances as balances_service
@@ -17,9 +18,11 @@ from trading.services import claiming, fills, outcomes, work
 
 logger = logging.getLogger(__name__)
 
-# Answers, fills and states of many accounts trickle in: a moment's patience makes one transaction of dozens, and leaves
-# the processor to orders that still have to go out.
-LINGER_S = 0.01
+# Answers, fills and states of many accounts trickle in: a moment's patience makes one transaction of dozens.
+LINGER_S = 0.005
+# When so many orders leave together, what comes back waits a little: the processor belongs to those still to go out.
+CROWD = 10
+BUSY_S = 0.15
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,11 +37,13 @@ class DatabaseJournal:
         self._background = background
         self._lease = lease
         self._clock = clock
+        self._busy_until = 0.0
         self._claims: Batcher[Claim, bool] = Batcher(self._flush_claims)
-        self._answers: Batcher[Answer, None] = Batcher(self._flush_answers, linger_s=LINGER_S)
-        self._trades: Batcher[Sequence[TradeReport], int] = Batcher(self._flush_trades, linger_s=LINGER_S)
+        self._answers: Batcher[Answer, None] = Batcher(self._flush_answers, linger_s=self._patience_s)
+        self._trades: Batcher[Sequence[TradeReport], int] = Batcher(self._flush_trades, linger_s=self._patience_s)
+        self._seen: Batcher[Sequence[SeenReport], int] = Batcher(self._flush_seen, linger_s=self._patience_s)
         self._states: Batcher[tuple[UUID, EngineState, str, bool], None] = Batcher(
-            self._flush_states, linger_s=LINGER_S
+            self._flush_states, linger_s=self._patience_s
         )
 
     async def claim(self, order: PendingOrder, prepared: PreparedOrder) -> bool:
@@ -68,10 +73,7 @@ class DatabaseJournal:
     async def seen(self, account_id: UUID, orders: Sequence[OrderSeen]) -> int:
         if not orders:
             return 0
-        foreign = await self._call(
-            outcomes.record_seen, account_id=account_id, seen=orders, actor=self._lease.name, now=self._clock.now()
-        )
-        return len(foreign)
+        return await self._seen.submit([SeenReport(account_id, order) for order in orders])
 
     async def presume_not_placed(self, order_id: int, *, code: str) -> None:
         await self._call(
@@ -102,9 +104,16 @@ class DatabaseJournal:
     async def state(self, account_id: UUID, state: EngineState, *, detail: str = "", reconciled: bool = False) -> None:
         await self._states.submit((account_id, state, detail, reconciled))
 
+    def _patience_s(self) -> float:
+        """How long to collect what is to be written: longer while a crowd of orders still has to go out."""
+        return min(BUSY_S, max(LINGER_S, self._busy_until - asyncio.get_running_loop().time()))
+
     # -- one transaction for many accounts -----------------------------------------------------------------------
 
     async def _flush_claims(self, claims: Sequence[Claim]) -> Sequence[bool | BaseException]:
+        if len(claims) >= CROWD:
+            self._busy_until = asyncio.get_running_loop().time() + BUSY_S
+
         async def write(some: Sequence[Claim]) -> Sequence[bool]:
             statuses = await self._call(
                 claiming.claim_orders,
@@ -129,6 +138,16 @@ class DatabaseJournal:
             reports = [report for batch in some for report in batch]
             strange = await self._call(
                 fills.record_trades, reports=reports, actor=self._lease.name, now=self._clock.now()
+            )
+            return [sum(report in strange for report in batch) for batch in some]
+
+        return await _apart(batches, write)
+
+    async def _flush_seen(self, batches: Sequence[Sequence[SeenReport]]) -> Sequence[int | BaseException]:
+        async def write(some: Sequence[Sequence[SeenReport]]) -> Sequence[int]:
+            reports = [report for batch in some for report in batch]
+            strange = await self._call(
+                outcomes.record_seen, reports=reports, actor=self._lease.name, now=self._clock.now()
             )
             return [sum(report in strange for report in batch) for batch in some]
 

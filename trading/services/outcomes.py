@@ -3,13 +3,13 @@
 Each function takes a batch of many accounts and writes it in one transaction. Orders are locked in id order.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from markets.venue import amounts
@@ -19,13 +19,14 @@ from polyhub.lib.failpoints import fp
 from riskmgmt.domain.gate import DenyCode
 from trading.domain import fills as accounting
 from trading.domain.orders import LIVE_AT_VENUE, TERMINAL, TRANSITIONS, OrderStatus
-from trading.domain.reports import Answer, AnswerKind, OrderSeen
+from trading.domain.reports import Answer, AnswerKind, OrderSeen, SeenReport
 from trading.models import Order
 from trading.services import changes, settling
 from trading.services.claiming import RESTING_PATIENCE, fence
 from trading.services.work import Shard
 
 _STALE_AT_ONCE = 500
+_SEEN = "SELECT id, account_id, order_hash, status, venue_trade_ids FROM trading_order WHERE order_hash = ANY(%s)"
 # The venue ends an order this long before the time it states.
 _EXPIRY_MARGIN = timedelta(seconds=60)
 _MAY_CANCEL = LIVE_AT_VENUE | {OrderStatus.PRESUMED_NOT_PLACED}
@@ -85,28 +86,32 @@ def record_answers(*, answers: Sequence[Answer], actor: str, now: datetime) -> N
 
 
 @transaction.atomic
-def record_seen(*, account_id: UUID, seen: Sequence[OrderSeen], actor: str, now: datetime) -> list[str]:
-    """Write orders as the venue showed them (stream or look-up); returns hashes that are not ours.
+def record_seen(*, reports: Sequence[SeenReport], actor: str, now: datetime) -> list[SeenReport]:
+    """Write orders as the venue showed them (stream or look-up); returns reports of orders that are not ours.
 
-    A report revives an order that was presumed not placed.
+    A report revives an order that was presumed not placed. One that says nothing new costs one read.
     """
-    by_hash = {report.order_hash: report for report in seen}
-    orders = list(changes.locked(Order.objects.filter(account_id=account_id, order_hash__in=by_hash)))
-    booked = settling.facts_of(orders)
+    by_key = {(report.account_id, report.seen.order_hash): report.seen for report in reports}
+    with connection.cursor() as cursor:
+        cursor.execute(_SEEN, [[key[1] for key in by_key]])
+        known = {(row[1], row[2]): (row[0], OrderStatus(row[3]), json.loads(row[4])) for row in cursor.fetchall()}
+    news = [found[0] for key, found in known.items() if key in by_key and _is_news(by_key[key], *found[1:])]
+    orders = list(changes.locked(Order.objects.filter(pk__in=news))) if news else []
+    booked = settling.facts_of(orders) if news else {}
     changed: list[changes.Changed] = []
     for order in orders:
-        report, was = by_hash[order.order_hash or ""], OrderStatus(order.status)
-        before = (order.venue_trade_ids[:], order.filled_shares)
+        seen, was = by_key[(order.account_id, order.order_hash or "")], OrderStatus(order.status)
         if was in {OrderStatus.DENIED, OrderStatus.REJECTED}:
             continue
+        before = (order.venue_trade_ids[:], order.filled_shares)
         order.answered_at = order.answered_at or now
-        _name_trades(order, report.trade_ids)
-        _placed(order, booked[order.pk], report.venue_status, now, matched_share_units=report.matched_share_units)
+        _name_trades(order, seen.trade_ids)
+        fills = booked.get(order.pk, [])
+        _placed(order, fills, seen.venue_status, now, matched_share_units=seen.matched_share_units)
         if was != order.status or before != (order.venue_trade_ids, order.filled_shares):
             changed.append(changes.Changed(order, was, actor))
     _finish(changed, now=now)
-    known = {order.order_hash for order in orders}
-    return [order_hash for order_hash in by_hash if order_hash not in known]
+    return [report for report in reports if (report.account_id, report.seen.order_hash) not in known]
 
 
 @transaction.atomic
@@ -145,6 +150,12 @@ def count_attempt(*, order_id: int, service: str, fencing_token: int, now: datet
     order.sent_at = order.updated_at = now
     changes.write(changed=[changes.Changed(order, OrderStatus.SENT, service, {"resend": order.attempts})], now=now)
     return True
+
+
+def _is_news(seen: OrderSeen, status: OrderStatus, named: Sequence[str]) -> bool:
+    if status in {OrderStatus.SENT, OrderStatus.PRESUMED_NOT_PLACED} or not set(seen.trade_ids) <= set(named):
+        return True
+    return status in LIVE_AT_VENUE and seen.venue_status is not VenueOrderStatus.LIVE
 
 
 def _name_trades(order: Order, trade_ids: Sequence[str]) -> None:

@@ -199,7 +199,7 @@ def test_the_venues_own_report_revives_and_closes() -> None:
         (VenueOrderStatus.CANCELED, OrderStatus.CANCELED),
     ]:
         seen = reports.OrderSeen(order.order_hash or "", venue_status)
-        foreign = outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
+        foreign = outcomes.record_seen(reports=[reports.SeenReport(account.id, seen)], actor=SERVICE, now=NOW)
         order.refresh_from_db()
         assert (order.status, foreign) == (status, [])
 
@@ -207,7 +207,7 @@ def test_the_venues_own_report_revives_and_closes() -> None:
 def test_another_accounts_hash_is_foreign() -> None:
     order = factories.sent(account=factories.account(), token=factories.token(), fencing_token=factories.lease())
     seen = reports.OrderSeen(order.order_hash or "", VenueOrderStatus.CANCELED)
-    assert outcomes.record_seen(account_id=factories.account().id, seen=[seen], actor=SERVICE, now=NOW)
+    assert outcomes.record_seen(reports=[reports.SeenReport(factories.account().id, seen)], actor=SERVICE, now=NOW)
     order.refresh_from_db()
     assert order.status == OrderStatus.SENT
 
@@ -237,7 +237,7 @@ def test_an_order_the_venue_ends_at_its_time_is_expired() -> None:
     )
     Order.objects.filter(pk=order.pk).update(expires_at=NOW + timedelta(seconds=60))
     seen = reports.OrderSeen(order.order_hash or "", VenueOrderStatus.CANCELED)
-    outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
+    outcomes.record_seen(reports=[reports.SeenReport(account.id, seen)], actor=SERVICE, now=NOW)
     order.refresh_from_db()
     assert order.status == OrderStatus.EXPIRED
 
@@ -253,7 +253,7 @@ def test_a_resting_order_whose_fill_failed_is_over_once_the_venue_shows_it_match
     order.refresh_from_db()
     assert (order.status, order.reserved_usdc > 0) == (OrderStatus.OPEN, True)
     seen = reports.OrderSeen(order.order_hash or "", VenueOrderStatus.MATCHED, ("t1",), 20_000_000)
-    outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
+    outcomes.record_seen(reports=[reports.SeenReport(account.id, seen)], actor=SERVICE, now=NOW)
     order.refresh_from_db()
     assert (order.status, order.code, order.reserved_usdc) == (OrderStatus.CANCELED, "SETTLEMENT_FAILED", Decimal(0))
 
@@ -266,6 +266,6 @@ def test_a_resting_order_matched_in_part_keeps_resting() -> None:
     answer(order, reports.AnswerKind.ACCEPTED, venue_status=VenueOrderStatus.MATCHED, trade_ids=("t1",))
     fills.record_trades(reports=[factories.trade(order, shares="5")], actor=SERVICE, now=NOW)
     seen = reports.OrderSeen(order.order_hash or "", VenueOrderStatus.LIVE, ("t1",), 5_000_000)
-    outcomes.record_seen(account_id=account.id, seen=[seen], actor=SERVICE, now=NOW)
+    outcomes.record_seen(reports=[reports.SeenReport(account.id, seen)], actor=SERVICE, now=NOW)
     order.refresh_from_db()
     assert order.status == OrderStatus.PARTIALLY_FILLED
