@@ -1,11 +1,13 @@
-"""One account, one task, strictly in order: open the venue, reconcile, then take work as it comes.
+"""One account, strictly in order: open the venue, reconcile, then take orders and cancels as they come.
 
-Live, paper and backtest run this same loop; venue, journal, clock and lease differ.
+What the venue tells is booked beside that by a task of its own: booking is the same in any order, and an order must not
+wait for it. Live, paper and backtest run this same loop; venue, journal, clock and lease differ.
 """
 
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from uuid import UUID
 
@@ -27,7 +29,8 @@ class ReconcileNow:
     """Compare everything with the venue as soon as it is this item's turn."""
 
 
-Work = PendingOrder | CancelWanted | UserEvent | ReconcileNow
+Action = PendingOrder | CancelWanted
+News = UserEvent | ReconcileNow
 
 
 class AccountLoop:
@@ -49,30 +52,36 @@ class AccountLoop:
         self._recovery = Recovery(
             account_id=account_id, venue=venue, journal=journal, clock=clock, sender=self._sender, policy=policy
         )
-        self._inbox: deque[Work] = deque()
-        self._wake = asyncio.Event()
+        self._actions: deque[Action] = deque()
+        self._news: deque[News] = deque()
+        self._act_now, self._book_now = asyncio.Event(), asyncio.Event()
+        self._failure: Exception | None = None
         self._offered: set[int] = set()
         self._cancels: dict[int, float] = {}
         self._stopping = asyncio.Event()
         self._reconcile_due = 0.0
 
-    def offer(self, work: Work) -> None:
+    def offer(self, work: Action | ReconcileNow) -> None:
         """Queue work; an order or cancel that is queued already is not queued twice."""
+        if isinstance(work, ReconcileNow):
+            self._hear(work)
+            return
         if isinstance(work, PendingOrder):
             if work.order_id in self._offered:
                 return
             self._offered.add(work.order_id)
-        elif isinstance(work, CancelWanted):
+        else:
             if self._cancels.get(work.order_id, 0.0) > self._now_s():
                 return
             self._cancels[work.order_id] = self._now_s() + CANCEL_RETRY_S
-        self._inbox.append(work)
-        self._wake.set()
+        self._actions.append(work)
+        self._act_now.set()
 
     def stop(self) -> None:
-        """Finish the item under way and leave; orders not yet claimed stay for the next owner."""
+        """Finish the order under way and leave; orders not yet claimed stay for the next owner."""
         self._stopping.set()
-        self._wake.set()
+        self._act_now.set()
+        self._book_now.set()
 
     async def run(self) -> None:
         """Raises LeaseLost; every other failure is this account's own: it recovers and goes on."""
@@ -105,72 +114,61 @@ class AccountLoop:
                 await self._venue.open()
         except TimeoutError:
             raise Unavailable("The venue did not open in time.", code="TIMEOUT") from None
+        self._failure = None
         try:
             async with asyncio.TaskGroup() as group:
-                pump = group.create_task(self._pump())
+                beside = [group.create_task(self._beside(self._pump))]
                 try:
                     await self._stream_opens()
                     await self._reconcile()
-                    await self._work()
+                    beside.append(group.create_task(self._beside(self._keep_books)))
+                    await self._act()
                 finally:
-                    pump.cancel()
+                    for task in beside:
+                        task.cancel()
         except BaseExceptionGroup as broken:
             raise broken.exceptions[0] from None
+
+    async def _beside(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A failure beside the orders ends the session after the order under way, never in the middle of it."""
+        try:
+            await work()
+        except Exception as error:
+            self._failure = error
+            self._act_now.set()
+            self._book_now.set()
 
     async def _stream_opens(self) -> None:
         """Let the private stream connect first: then one reconciliation covers all that came before it."""
         try:
             async with asyncio.timeout(self._policy.connect_wait_s):
-                while not self._stopping.is_set():
-                    self._wake.clear()
-                    opened = next((item for item in self._inbox if isinstance(item, StreamStatus)), None)
+                while not self._stopping.is_set() and self._failure is None:
+                    self._book_now.clear()
+                    opened = next((item for item in self._news if isinstance(item, StreamStatus)), None)
                     if opened is not None:
-                        self._inbox.remove(opened)
+                        self._news.remove(opened)
                         return
-                    await self._wake.wait()
+                    await self._book_now.wait()
         except TimeoutError:
             return
 
-    async def _work(self) -> None:
+    # -- orders and cancels --------------------------------------------------------------------------------------
+
+    async def _act(self) -> None:
+        """One after the other, as they came."""
         await self._tell(EngineState.RUNNING)
         while not self._stopping.is_set():
-            work = await self._next()
-            if work is not None:
-                await self._do(work)
-            await self._recovery.look_up_due()
-            if self._now_s() >= self._reconcile_due:
-                await self._reconcile()
-
-    async def _next(self) -> Work | None:
-        """The next item, or None when a look-up or the reconciliation is due or we are to stop."""
-        if not self._inbox:
-            self._wake.clear()
-            wait = max(0.0, self._reconcile_due - self._now_s())
-            due = self._recovery.next_due_s()
-            await _wait(self._wake, wait if due is None else min(wait, due))
-        return self._inbox.popleft() if self._inbox and not self._stopping.is_set() else None
-
-    async def _do(self, work: Work) -> None:
-        match work:
-            case PendingOrder():
-                await self._send(work)
-            case CancelWanted():
-                await self._cancel(work)
-            case VenueTrade():
-                trades = [work, *self._more_trades()]
-                await self._journal.trades(self.account_id, trades)
-                if any(trade.status is TradeStatus.FAILED for trade in trades):
-                    # What became of its order, only the venue can tell.
-                    self._reconcile_due = 0.0
-            case StreamStatus():
-                # What happened while the stream was away is only known by asking.
-                if work.connected:
-                    await self._reconcile()
-            case ReconcileNow():
-                await self._reconcile()
-            case _:
-                seen = OrderSeen(work.order_hash, work.status, work.trade_ids, work.matched_share_units)
-                await self._journal.seen(self.account_id, [seen])
+            if self._failure is not None:
+                raise self._failure
+            if not self._actions:
+                self._act_now.clear()
+                await self._act_now.wait()
+                continue
+            match self._actions.popleft():
+                case PendingOrder() as order:
+                    await self._send(order)
+                case CancelWanted() as wanted:
+                    await self._cancel(wanted)
 
     async def _send(self, order: PendingOrder) -> None:
         try:
@@ -179,6 +177,7 @@ class AccountLoop:
             self._offered.discard(order.order_id)
         if unknown is not None:
             self._recovery.follow(unknown)
+            self._book_now.set()
 
     async def _cancel(self, wanted: CancelWanted) -> None:
         try:
@@ -187,12 +186,50 @@ class AccountLoop:
         except VenueError as error:
             logger.info("A cancel has no answer", extra={"order": wanted.order_id, "code": error.code})
 
+    # -- what the venue tells ------------------------------------------------------------------------------------
+
+    async def _keep_books(self) -> None:
+        """Book events, look up what is unknown, and reconcile when it is time."""
+        while True:
+            if self._news:
+                await self._book(self._news.popleft())
+            else:
+                self._book_now.clear()
+                wait = max(0.0, self._reconcile_due - self._now_s())
+                due = self._recovery.next_due_s()
+                await _wait(self._book_now, wait if due is None else min(wait, due))
+            await self._recovery.look_up_due()
+            if self._now_s() >= self._reconcile_due:
+                await self._reconcile()
+
+    async def _book(self, news: News) -> None:
+        match news:
+            case VenueTrade():
+                trades = [news, *self._more_trades()]
+                await self._journal.trades(self.account_id, trades)
+                if any(trade.status is TradeStatus.FAILED for trade in trades):
+                    # What became of its order, only the venue can tell.
+                    self._reconcile_due = 0.0
+            case StreamStatus():
+                # What happened while the stream was away is only known by asking.
+                if news.connected:
+                    await self._reconcile()
+            case ReconcileNow():
+                await self._reconcile()
+            case _:
+                seen = OrderSeen(news.order_hash, news.status, news.trade_ids, news.matched_share_units)
+                await self._journal.seen(self.account_id, [seen])
+
     def _more_trades(self) -> list[VenueTrade]:
         """Trades that wait right behind this one: they are booked together."""
         trades: list[VenueTrade] = []
-        while self._inbox and isinstance(self._inbox[0], VenueTrade):
-            trades.append(self._inbox.popleft())  # type: ignore[arg-type]
+        while self._news and isinstance(self._news[0], VenueTrade):
+            trades.append(self._news.popleft())  # type: ignore[arg-type]
         return trades
+
+    def _hear(self, news: News) -> None:
+        self._news.append(news)
+        self._book_now.set()
 
     async def _reconcile(self) -> None:
         await self._recovery.reconcile()
@@ -202,11 +239,10 @@ class AccountLoop:
         await self._journal.state(self.account_id, self.state, detail=self.detail, reconciled=True)
 
     async def _pump(self) -> None:
-        """Own events of the venue, into the same inbox: they wait their turn like everything else."""
+        """Own events of the venue, in the order they come."""
         async with aclosing(self._venue.user_events()) as events:  # type: ignore[type-var]
             async for event in events:
-                self._inbox.append(event)
-                self._wake.set()
+                self._hear(event)
 
     async def _recover(self, detail: str) -> None:
         try:
