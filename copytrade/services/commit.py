@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from copytrade.domain import decide
 from copytrade.domain.decide import BookView, LeaderOrder, PlaceOrder, Skip
@@ -19,7 +19,7 @@ from copytrade.services.verdicts import BookChange, Decided
 from copytrade.services.work import Earlier, Follower, PendingFill
 from markets.domain.book import SELL
 from markets.venue.ports import OrderType, Side
-from polyhub.lib import money
+from polyhub.lib import money, prepared
 from trading.services import orders
 from trading.services.orders import OrderRequest, SubmitResult
 
@@ -46,8 +46,7 @@ class _Draft:
 
 def lock_shard(*, shard: int) -> None:
     """Held until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_CLASS, shard])
+    prepared.run("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_CLASS, shard])
 
 
 @transaction.atomic

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from copytrade.domain import decide
 from copytrade.domain.decide import BookView, Holding, MarketTerms, PlaceOrder
 from copytrade.services import commit, rules, work
-from polyhub.lib import money
+from polyhub.lib import money, prepared
 from trading.services import orders
 from trading.services.orders import OrderRequest
 
@@ -64,9 +64,8 @@ class _Next:
 
 def due(*, shard: int, shards: int, now: datetime) -> list[DueExit]:
     """Exits of this shard to try now."""
-    with connection.cursor() as cursor:
-        cursor.execute(_DUE, [now, shards, shard, MAX_EXITS])
-        return [DueExit(*(*row[:9], work.market_terms(row[9:]))) for row in cursor.fetchall()]
+    rows = prepared.rows(_DUE, [now, shards, shard, MAX_EXITS])
+    return [DueExit(*(*row[:9], work.market_terms(row[9:]))) for row in rows]
 
 
 @transaction.atomic
@@ -118,15 +117,14 @@ def _store(plan: Mapping[tuple[UUID, int], _Next], *, now: datetime) -> None:
     keys: Sequence[tuple[UUID, int]] = sorted(plan)
     if not keys:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _STORE,
-            [
-                now,
-                [rule for rule, _ in keys],
-                [token for _, token in keys],
-                [plan[key].obliged for key in keys],
-                [plan[key].attempts for key in keys],
-                [plan[key].retry_at for key in keys],
-            ],
-        )
+    prepared.run(
+        _STORE,
+        [
+            now,
+            [rule for rule, _ in keys],
+            [token for _, token in keys],
+            [plan[key].obliged for key in keys],
+            [plan[key].attempts for key in keys],
+            [plan[key].retry_at for key in keys],
+        ],
+    )

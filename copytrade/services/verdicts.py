@@ -7,11 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection
-
 from copytrade.domain.decide import Numbers
 from copytrade.domain.rules import Verdict
 from copytrade.services.work import Follower, PendingFill
+from polyhub.lib import prepared
 from polyhub.lib.push import Push, push
 
 # Rows travel as one JSON value: with hundreds of followers a fraction of the time that bound arrays take.
@@ -65,12 +64,8 @@ def write(*, decided: Sequence[Decided], now: datetime) -> list[Push]:
     rows = [(item, fill) for item in decided for fill in item.fills]
     if not rows:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _INSERT,
-            [now, json.dumps([_row(item, fill) for item, fill in rows])],
-        )
-        ids = {(rule, int(trade)): int(pk) for pk, rule, trade in cursor.fetchall()}
+    inserted = prepared.rows(_INSERT, [now, json.dumps([_row(item, fill) for item, fill in rows])])
+    ids = {(rule, int(trade)): int(pk) for pk, rule, trade in inserted}
     return [
         Push(item.follower.user_id, "decision.made", _payload(ids[key], item, fill, now=now))
         for item, fill in rows
@@ -84,20 +79,19 @@ def write_books(*, changes: dict[tuple[UUID, int], BookChange], now: datetime) -
         return
     keys = sorted(changes)
     rows = [changes[key] for key in keys]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _BOOKS,
-            [
-                now,
-                [rule for rule, _ in keys],
-                [token for _, token in keys],
-                [row.obliged for row in rows],
-                [row.attempts for row in rows],
-                [row.retry_at for row in rows],
-                [row.price for row in rows],
-                [row.opened_at for row in rows],
-            ],
-        )
+    prepared.run(
+        _BOOKS,
+        [
+            now,
+            [rule for rule, _ in keys],
+            [token for _, token in keys],
+            [row.obliged for row in rows],
+            [row.attempts for row in rows],
+            [row.retry_at for row in rows],
+            [row.price for row in rows],
+            [row.opened_at for row in rows],
+        ],
+    )
 
 
 def tell(*, pushes: Sequence[Push], now: datetime) -> None:

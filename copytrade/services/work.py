@@ -11,11 +11,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from copytrade.domain.decide import Holding, MarketTerms
 from copytrade.domain.rules import RATIO_UNITS, SOURCE, RuleStatus, RuleTerms, Sizing, Verdict
-from polyhub.lib import money
+from polyhub.lib import money, prepared
 from trading.services import booked
 
 MAX_FILLS = 500
@@ -114,9 +112,8 @@ class Earlier:
 
 def pending(*, shard: int, shards: int) -> list[PendingFill]:
     """Fills that await a verdict of this shard, oldest first."""
-    with connection.cursor() as cursor:
-        cursor.execute(_PENDING, [shards, shard, MAX_FILLS])
-        return [PendingFill(*(*row[:11], market_terms(row[11:]))) for row in cursor.fetchall()]
+    rows = prepared.rows(_PENDING, [shards, shard, MAX_FILLS])
+    return [PendingFill(*(*row[:11], market_terms(row[11:]))) for row in rows]
 
 
 def market_terms(row: Sequence[Any]) -> MarketTerms:
@@ -132,9 +129,7 @@ def market_terms(row: Sequence[Any]) -> MarketTerms:
 
 def pairs(*, fill_ids: Sequence[int], shard: int, shards: int) -> list[tuple[int, Follower]]:
     """Which follower owes a verdict on which of these fills."""
-    with connection.cursor() as cursor:
-        cursor.execute(_PAIRS, [list(fill_ids), shards, shard])
-        rows = cursor.fetchall()
+    rows = prepared.rows(_PAIRS, [list(fill_ids), shards, shard])
     followers: dict[UUID, Follower] = {}
     result = []
     for row in rows:
@@ -164,9 +159,7 @@ def terms_of(row: Sequence[object]) -> RuleTerms:
 
 def earlier(*, hashes: Sequence[str], rule_ids: Sequence[UUID]) -> dict[tuple[UUID, OrderKey], Earlier]:
     """What was decided before of the same buys of leaders."""
-    with connection.cursor() as cursor:
-        cursor.execute(_EARLIER, [list(hashes), list(rule_ids)])
-        rows = cursor.fetchall()
+    rows = prepared.rows(_EARLIER, [list(hashes), list(rule_ids)])
     found: dict[tuple[UUID, OrderKey], Earlier] = defaultdict(Earlier)
     orders: set[int] = set()
     for rule_id, tx, wallet, token, side, shares, price, verdict, order_id, ordered in rows:
@@ -190,9 +183,8 @@ def value_units(price: Decimal, share_units: int) -> int:
 
 def holdings(*, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], tuple[Holding, int]]:
     """What each (rule, token) holds and owes, with its number of exit attempts; its exit row is locked."""
-    with connection.cursor() as cursor:
-        cursor.execute(_BOOKS, [[rule for rule, _ in wanted], [token for _, token in wanted]])
-        rows = {(row[0], int(row[1])): row[2:] for row in cursor.fetchall()}
+    locked = prepared.rows(_BOOKS, [[rule for rule, _ in wanted], [token for _, token in wanted]])
+    rows = {(row[0], int(row[1])): row[2:] for row in locked}
     sums = booked.by_pair(source=SOURCE, pairs=[(str(rule), token) for rule, token in wanted])
     result = {}
     for rule, token in wanted:
@@ -216,6 +208,4 @@ def holdings(*, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], tu
 
 def finish(*, now: datetime) -> int:
     """Mark trades on which no verdict is owed any more."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FINISH, [now])
-        return int(cursor.rowcount)
+    return prepared.run(_FINISH, [now])

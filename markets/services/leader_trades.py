@@ -9,18 +9,44 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from markets.models import LeaderTrade, Token, TradeSide, TradeSource
+from markets.models import TradeSide, TradeSource
 from markets.services import catalogue
 from markets.venue.ports import LeaderTradeSeen
-from polyhub.lib import clock, money
+from polyhub.lib import clock, money, prepared
 
 _PRICE_STEP = Decimal("0.0000000001")
 # Two sources print the same average price with different digits; nearer than this it is the same fill.
 _SAME_PRICE = Decimal("0.0001")
 _SAME_SHARES = Decimal("0.01")
 _MAX_SHARES = Decimal(10) ** 12
+
+_TOKENS = """
+SELECT t.token_id, t.id, m.fee_rate FROM markets_token t JOIN markets_market m ON m.id = t.market_id
+WHERE t.token_id = ANY(%s)
+"""
+_STORED = """
+SELECT transaction_hash, wallet, token_id, side, id, price, shares, rtds_at, data_api_at, chain_at
+FROM markets_leadertrade WHERE transaction_hash = ANY(%s)
+"""
+_POSITIONS = """
+SELECT p.wallet, p.token_id, p.shares, p.as_of FROM markets_leaderposition p
+JOIN unnest(%s::text[], %s::bigint[]) AS w(wallet, token) ON p.wallet = w.wallet AND p.token_id = w.token
+ORDER BY p.id FOR UPDATE OF p
+"""
+_STORE_POSITIONS = """
+INSERT INTO markets_leaderposition (wallet, token_id, shares, as_of)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::numeric[], %s::timestamptz[])
+ON CONFLICT (wallet, token_id) DO UPDATE SET shares = EXCLUDED.shares
+"""
+_INSERT = """
+INSERT INTO markets_leadertrade (wallet, token_id, side, price, shares, transaction_hash, held_before_shares,
+       first_source, traded_at, received_at, rtds_at, data_api_at, chain_at)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::numeric[],
+       %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+ON CONFLICT (transaction_hash, wallet, token_id, side, price, shares) DO NOTHING RETURNING id
+"""
 
 # Transaction, wallet, token row, side, price, shares: what names a fill.
 _Key = tuple[str, str, int, str, Decimal, Decimal]
@@ -61,6 +87,18 @@ class _Fill:
         return self.key[:4]
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A fill that has its row."""
+
+    pk: int
+    price: Decimal
+    shares: Decimal
+    rtds_at: datetime | None
+    data_api_at: datetime | None
+    chain_at: datetime | None
+
+
 @transaction.atomic
 def record(*, seen: Sequence[LeaderTradeSeen], now: datetime) -> Recorded:
     """Store a batch; a trade seen before only gets this source's arrival time. Engines are woken on commit.
@@ -78,8 +116,7 @@ def record(*, seen: Sequence[LeaderTradeSeen], now: datetime) -> Recorded:
     fresh = _with_holdings([fill for fill in fills if fill.key not in known], now=now)
     new_ids = _insert(fresh)
     if new_ids:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify('leader_trade', %s)", [str(new_ids[-1])])
+        prepared.run("SELECT pg_notify('leader_trade', %s)", [str(new_ids[-1])])
     return Recorded(
         new_ids=new_ids,
         known=len(fills) - len(new_ids),
@@ -132,8 +169,7 @@ def _with_tokens(fills: list[_Fill], seen: Sequence[LeaderTradeSeen], *, now: da
 
 
 def _token_rows(token_ids: set[str]) -> dict[str, tuple[int, Decimal | None]]:
-    rows = Token.objects.filter(token_id__in=token_ids).values_list("token_id", "id", "market__fee_rate")
-    return {token_id: (pk, fee_rate) for token_id, pk, fee_rate in rows}
+    return {token_id: (pk, fee_rate) for token_id, pk, fee_rate in prepared.rows(_TOKENS, [sorted(token_ids)])}
 
 
 def _once(fills: Iterable[_Fill]) -> list[_Fill]:
@@ -143,9 +179,9 @@ def _once(fills: Iterable[_Fill]) -> list[_Fill]:
 
 def _known(fills: Sequence[_Fill]) -> dict[_Key, tuple[int, _Fill]]:
     """Fills that are stored already: exactly, or as another source (that has not told this one yet) printed them."""
-    stored: dict[tuple[str, str, int, str], list[LeaderTrade]] = defaultdict(list)
-    for row in LeaderTrade.objects.filter(transaction_hash__in={fill.transaction_hash for fill in fills}):
-        stored[row.transaction_hash, row.wallet, row.token_id, row.side].append(row)
+    stored: dict[tuple[str, str, int, str], list[_Stored]] = defaultdict(list)
+    for row in prepared.rows(_STORED, [sorted({fill.transaction_hash for fill in fills})]):
+        stored[row[:4]].append(_Stored(*row[4:]))
     known = {}
     for fill in fills:
         candidates = stored[fill.order_key]
@@ -157,7 +193,7 @@ def _known(fills: Sequence[_Fill]) -> dict[_Key, tuple[int, _Fill]]:
     return known
 
 
-def _is_told_by_another(fill: _Fill, row: LeaderTrade) -> bool:
+def _is_told_by_another(fill: _Fill, row: _Stored) -> bool:
     arrived = {TradeSource.RTDS: row.rtds_at, TradeSource.DATA_API: row.data_api_at, TradeSource.CHAIN: row.chain_at}
     return (
         arrived[TradeSource(fill.source)] is None
@@ -172,13 +208,12 @@ def _touch(known: dict[_Key, tuple[int, _Fill]]) -> None:
         by_source[fill.source].append((pk, fill.received_at))
     for source, rows in by_source.items():
         column = f"{source}_at"  # one of TradeSource
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"""UPDATE markets_leadertrade t SET {column} = s.at
-                    FROM unnest(%s::bigint[], %s::timestamptz[]) AS s(id, at)
-                    WHERE t.id = s.id AND t.{column} IS NULL""",
-                [[pk for pk, _ in rows], [at for _, at in rows]],
-            )
+        prepared.run(
+            f"""UPDATE markets_leadertrade t SET {column} = s.at
+                FROM unnest(%s::bigint[], %s::timestamptz[]) AS s(id, at)
+                WHERE t.id = s.id AND t.{column} IS NULL""",
+            [[pk for pk, _ in rows], [at for _, at in rows]],
+        )
 
 
 def _with_holdings(fills: list[_Fill], *, now: datetime) -> list[_Fill]:
@@ -210,30 +245,21 @@ def _with_holdings(fills: list[_Fill], *, now: datetime) -> list[_Fill]:
 
 
 def _locked_positions(pairs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], tuple[Decimal, datetime]]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """SELECT p.wallet, p.token_id, p.shares, p.as_of FROM markets_leaderposition p
-               JOIN unnest(%s::text[], %s::bigint[]) AS w(wallet, token) ON p.wallet = w.wallet AND p.token_id = w.token
-               ORDER BY p.id FOR UPDATE OF p""",
-            [[wallet for wallet, _ in pairs], [token for _, token in pairs]],
-        )
-        return {(wallet, int(token)): (shares, as_of) for wallet, token, shares, as_of in cursor.fetchall()}
+    rows = prepared.rows(_POSITIONS, [[wallet for wallet, _ in pairs], [token for _, token in pairs]])
+    return {(wallet, int(token)): (shares, as_of) for wallet, token, shares, as_of in rows}
 
 
 def _store_positions(positions: dict[tuple[str, int], tuple[Decimal, datetime]]) -> None:
     rows = sorted(positions.items())
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """INSERT INTO markets_leaderposition (wallet, token_id, shares, as_of)
-               SELECT * FROM unnest(%s::text[], %s::bigint[], %s::numeric[], %s::timestamptz[])
-               ON CONFLICT (wallet, token_id) DO UPDATE SET shares = EXCLUDED.shares""",
-            [
-                [pair[0] for pair, _ in rows],
-                [pair[1] for pair, _ in rows],
-                [shares for _, (shares, _) in rows],
-                [as_of for _, (_, as_of) in rows],
-            ],
-        )
+    prepared.run(
+        _STORE_POSITIONS,
+        [
+            [pair[0] for pair, _ in rows],
+            [pair[1] for pair, _ in rows],
+            [shares for _, (shares, _) in rows],
+            [as_of for _, (_, as_of) in rows],
+        ],
+    )
 
 
 def _insert(fills: Sequence[_Fill]) -> tuple[int, ...]:
@@ -242,28 +268,22 @@ def _insert(fills: Sequence[_Fill]) -> tuple[int, ...]:
     arrivals = {
         source: [fill.received_at if fill.source == source else None for fill in fills] for source in TradeSource
     }
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """INSERT INTO markets_leadertrade (wallet, token_id, side, price, shares, transaction_hash,
-                      held_before_shares, first_source, traded_at, received_at, rtds_at, data_api_at, chain_at)
-               SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::text[],
-                      %s::numeric[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
-                      %s::timestamptz[], %s::timestamptz[])
-               ON CONFLICT (transaction_hash, wallet, token_id, side, price, shares) DO NOTHING RETURNING id""",
-            [
-                [fill.wallet for fill in fills],
-                [fill.token_pk for fill in fills],
-                [fill.side for fill in fills],
-                [fill.price for fill in fills],
-                [fill.shares for fill in fills],
-                [fill.transaction_hash for fill in fills],
-                [fill.held_before for fill in fills],
-                [fill.source for fill in fills],
-                [fill.traded_at for fill in fills],
-                [fill.received_at for fill in fills],
-                arrivals[TradeSource.RTDS],
-                arrivals[TradeSource.DATA_API],
-                arrivals[TradeSource.CHAIN],
-            ],
-        )
-        return tuple(sorted(int(row[0]) for row in cursor.fetchall()))
+    rows = prepared.rows(
+        _INSERT,
+        [
+            [fill.wallet for fill in fills],
+            [fill.token_pk for fill in fills],
+            [fill.side for fill in fills],
+            [fill.price for fill in fills],
+            [fill.shares for fill in fills],
+            [fill.transaction_hash for fill in fills],
+            [fill.held_before for fill in fills],
+            [fill.source for fill in fills],
+            [fill.traded_at for fill in fills],
+            [fill.received_at for fill in fills],
+            arrivals[TradeSource.RTDS],
+            arrivals[TradeSource.DATA_API],
+            arrivals[TradeSource.CHAIN],
+        ],
+    )
+    return tuple(sorted(int(row[0]) for row in rows))

@@ -10,9 +10,26 @@ from datetime import datetime
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connection, transaction
+from django.db import transaction
 
-from polyhub.lib import hints
+from polyhub.lib import hints, prepared
+
+# All rows travel as one JSON value: with hundreds of users a tenth of the time that as many bound values take.
+# The first part takes the numbers, and with them the row locks, in ascending order of user id.
+_INSERT = """
+WITH told AS MATERIALIZED (
+    SELECT v.*, row_number() OVER (PARTITION BY v.user_id ORDER BY v.n) AS nth
+    FROM jsonb_to_recordset(%s::jsonb) AS v(n int, user_id bigint, topic text, payload jsonb)
+), stream AS (
+    INSERT INTO lib_pushstream (user_id, last_seq)
+    SELECT user_id, count(*) FROM told GROUP BY user_id ORDER BY user_id
+    ON CONFLICT (user_id) DO UPDATE SET last_seq = lib_pushstream.last_seq + EXCLUDED.last_seq
+    RETURNING user_id, last_seq
+)
+INSERT INTO lib_pushevent (user_id, seq, topic, payload, at)
+SELECT t.user_id, s.last_seq - count(*) OVER (PARTITION BY t.user_id) + t.nth, t.topic, t.payload, %s
+FROM told t JOIN stream s USING (user_id) ORDER BY t.n
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,39 +48,10 @@ def push(*, pushes: Sequence[Push], now: datetime) -> None:
     """
     if not pushes:
         return
-    counts: dict[int, int] = {}
-    for event in pushes:
-        counts[event.user_id] = counts.get(event.user_id, 0) + 1
-    next_seq = _reserve(counts)
-    rows: list[dict[str, Any]] = []
-    for event in pushes:
-        seq = next_seq[event.user_id]
-        next_seq[event.user_id] = seq + 1
-        rows.append({"user_id": event.user_id, "seq": seq, "topic": event.topic, "payload": event.payload})
-    _insert(rows, now=now)
-    users = sorted(counts)
+    rows = [
+        {"n": n, "user_id": event.user_id, "topic": event.topic, "payload": event.payload}
+        for n, event in enumerate(pushes)
+    ]
+    prepared.run(_INSERT, [json.dumps(rows, cls=DjangoJSONEncoder), now])
+    users = sorted({event.user_id for event in pushes})
     transaction.on_commit(lambda: hints.announce(users), robust=True)
-
-
-def _insert(rows: Sequence[Mapping[str, Any]], *, now: datetime) -> None:
-    """All rows as one JSON value: with hundreds of users a tenth of the time that as many bound values take."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """INSERT INTO lib_pushevent (user_id, seq, topic, payload, at)
-               SELECT v.user_id, v.seq, v.topic, v.payload, %s
-               FROM jsonb_to_recordset(%s::jsonb) AS v(user_id bigint, seq bigint, topic text, payload jsonb)""",
-            [now, json.dumps(rows, cls=DjangoJSONEncoder)],
-        )
-
-
-def _reserve(counts: Mapping[int, int]) -> dict[int, int]:
-    users = sorted(counts)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """INSERT INTO lib_pushstream (user_id, last_seq)
-               SELECT u, n FROM unnest(%s::bigint[], %s::bigint[]) AS t(u, n) ORDER BY u
-               ON CONFLICT (user_id) DO UPDATE SET last_seq = lib_pushstream.last_seq + EXCLUDED.last_seq
-               RETURNING user_id, last_seq""",
-            [users, [counts[user] for user in users]],
-        )
-        return {int(user): int(last) - counts[int(user)] + 1 for user, last in cursor.fetchall()}

@@ -8,9 +8,9 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
 from accounts.models import AccountMode, AccountStatus
+from polyhub.lib import prepared
 from polyhub.lib.money import ZERO
 from riskmgmt import services as risk
 from riskmgmt.domain.gate import Exposure, Limits
@@ -88,13 +88,10 @@ class TokenBook:
 def lock_accounts(*, account_ids: Sequence[UUID], now: datetime) -> dict[UUID, AccountBook]:
     """Lock the risk rows in account id order, then read in a new statement, which sees what others committed."""
     ids = sorted(set(account_ids))
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [ids])
-        if len(cursor.fetchall()) < len(ids):
-            risk.ensure(account_ids=ids, now=now)
-            cursor.execute(_LOCK, [ids])
-        cursor.execute(_ACCOUNTS, [_UNFINISHED, ids])
-        rows = cursor.fetchall()
+    if len(prepared.rows(_LOCK, [ids])) < len(ids):
+        risk.ensure(account_ids=ids, now=now)
+        prepared.rows(_LOCK, [ids])
+    rows = prepared.rows(_ACCOUNTS, [_UNFINISHED, ids])
     books: dict[UUID, AccountBook] = {}
     new_day: list[tuple[UUID, Decimal]] = []
     for row in rows:
@@ -117,8 +114,7 @@ def lock_accounts(*, account_ids: Sequence[UUID], now: datetime) -> dict[UUID, A
             ),
         )
     if new_day:
-        with connection.cursor() as cursor:
-            cursor.execute(_NEW_DAY, [_day(now), [pair[0] for pair in new_day], [pair[1] for pair in new_day]])
+        prepared.run(_NEW_DAY, [_day(now), [pair[0] for pair in new_day], [pair[1] for pair in new_day]])
     return books
 
 
@@ -126,10 +122,9 @@ def token_books(*, pairs: Sequence[tuple[UUID, str]]) -> dict[UUID, dict[str, To
     """By account and token id: the pairs of a batch whose token is in the catalogue."""
     wanted = sorted(set(pairs))
     found: dict[UUID, dict[str, TokenBook]] = defaultdict(dict)
-    with connection.cursor() as cursor:
-        cursor.execute(_TOKENS, [_UNFINISHED, _UNFINISHED, [pair[0] for pair in wanted], [pair[1] for pair in wanted]])
-        for row in cursor.fetchall():
-            found[row[0]][row[1]] = TokenBook(*row[2:])
+    values = [_UNFINISHED, _UNFINISHED, [pair[0] for pair in wanted], [pair[1] for pair in wanted]]
+    for row in prepared.rows(_TOKENS, values):
+        found[row[0]][row[1]] = TokenBook(*row[2:])
     return found
 
 

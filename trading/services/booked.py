@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
+from polyhub.lib import prepared
 from polyhub.lib.money import ZERO
 from trading.domain.orders import UNFINISHED
 
@@ -75,17 +74,14 @@ def by_ref(*, source: str, refs: Sequence[str]) -> dict[tuple[str, int], Booked]
 
 def tokens_in_play() -> list[str]:
     """Token ids that accounts hold or have unfinished orders in: they need quotes."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """SELECT t.token_id FROM markets_token t
-               WHERE t.id IN (SELECT token_id FROM trading_position WHERE shares > 0)
-                  OR t.id IN (SELECT token_id FROM trading_order WHERE status = ANY(%s)) ORDER BY t.token_id""",
-            [_UNFINISHED],
-        )
-        return [row[0] for row in cursor.fetchall()]
+    rows = prepared.rows(
+        """SELECT t.token_id FROM markets_token t
+           WHERE t.id IN (SELECT token_id FROM trading_position WHERE shares > 0)
+              OR t.id IN (SELECT token_id FROM trading_order WHERE status = ANY(%s)) ORDER BY t.token_id""",
+        [_UNFINISHED],
+    )
+    return [row[0] for row in rows]
 
 
 def _read(statement: str, values: Mapping[str, Any]) -> dict[tuple[str, int], Booked]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return {(row[0], int(row[1])): Booked(*row[2:]) for row in cursor.fetchall()}
+    return {(row[0], int(row[1])): Booked(*row[2:]) for row in prepared.rows(statement, values)}

@@ -12,12 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.models import AccountMode, AccountStatus
 from markets.venue.amounts import IMMEDIATE
 from markets.venue.ports import Side
-from polyhub.lib import push
+from polyhub.lib import prepared, push
 from polyhub.lib.failpoints import fp
 from riskmgmt.domain.gate import DenyCode
 from riskmgmt.domain.states import TradingState
@@ -80,16 +80,14 @@ def claim_orders(*, claims: Sequence[Claim], service: str, fencing_token: int, n
     """
     fence(service, fencing_token)
     by_id = {claim.order_id: claim for claim in claims}
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [list(by_id)])
-        rows = [_Row(*row) for row in cursor.fetchall()]
-        codes = {row.order_id: _block(row, now) for row in rows}
-        sent = [_sent(by_id[row.order_id]) for row in rows if not codes[row.order_id]]
-        denied = [{"id": order_id, "code": code} for order_id, code in codes.items() if code]
-        if sent:
-            cursor.execute(_SEND, [service, fencing_token, now, now, inserting.as_json(sent)])
-        if denied:
-            cursor.execute(_DENY, [now, now, inserting.as_json(denied)])
+    rows = [_Row(*row) for row in prepared.rows(_LOCK, [list(by_id)])]
+    codes = {row.order_id: _block(row, now) for row in rows}
+    sent = [_sent(by_id[row.order_id]) for row in rows if not codes[row.order_id]]
+    denied = [{"id": order_id, "code": code} for order_id, code in codes.items() if code]
+    if sent:
+        prepared.run(_SEND, [service, fencing_token, now, now, inserting.as_json(sent)])
+    if denied:
+        prepared.run(_DENY, [now, now, inserting.as_json(denied)])
     inserting.insert_events([_event(row, codes[row.order_id], service, now) for row in rows])
     if denied:
         fp("F11")
@@ -101,10 +99,8 @@ def claim_orders(*, claims: Sequence[Claim], service: str, fencing_token: int, n
 
 def fence(service: str, fencing_token: int) -> None:
     """Hold the lease still until this transaction ends. Raises LeaseLost when it is not ours."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FENCE, [service, fencing_token])
-        if cursor.fetchone() is None:
-            raise LeaseLost("Another process owns this service now.", details={"service": service})
+    if not prepared.rows(_FENCE, [service, fencing_token]):
+        raise LeaseLost("Another process owns this service now.", details={"service": service})
 
 
 def _block(row: _Row, now: datetime) -> str:

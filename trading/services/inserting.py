@@ -10,8 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
+from polyhub.lib import prepared
 from trading.models import Order
 
 _ORDER: tuple[tuple[str, str], ...] = (
@@ -68,19 +67,22 @@ def _statement(table: str, columns: tuple[tuple[str, str], ...], returning: str 
     )
 
 
-_INSERT_ORDERS = _statement("trading_order", _ORDER, "RETURNING client_order_id, id")
+_INSERT_ORDERS = f"""
+WITH made AS ({_statement("trading_order", _ORDER, "RETURNING client_order_id, id, status, code, actor, created_at")}),
+told AS (INSERT INTO trading_orderevent (order_id, from_status, to_status, code, detail, actor, at)
+         SELECT id, '', status, code, '{{}}', actor, created_at FROM made ORDER BY id)
+SELECT client_order_id, id FROM made
+"""
 _INSERT_EVENTS = _statement("trading_orderevent", _EVENT)
 
 
 def insert_orders(orders: Sequence[Order]) -> None:
-    """Store new orders and set their ids."""
+    """Store new orders, each with its first event, and set their ids."""
     if not orders:
         return
     names = [name for name, _ in _ORDER]
     rows = [{"n": n, **{name: getattr(order, name) for name in names}} for n, order in enumerate(orders)]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT_ORDERS, [as_json(rows)])
-        ids = dict(cursor.fetchall())
+    ids: dict[UUID, int] = dict(prepared.rows(_INSERT_ORDERS, [as_json(rows)]))
     for order in orders:
         order.pk = ids[order.client_order_id]
 
@@ -89,8 +91,7 @@ def insert_events(events: Sequence[Mapping[str, Any]]) -> None:
     """Store order events given by their columns."""
     if not events:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT_EVENTS, [as_json([{"n": n, **event} for n, event in enumerate(events)])])
+    prepared.run(_INSERT_EVENTS, [as_json([{"n": n, **event} for n, event in enumerate(events)])])
 
 
 def as_json(rows: Sequence[Mapping[str, Any]]) -> str:

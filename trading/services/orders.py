@@ -6,12 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.models import TradingAccount
 from markets.venue import amounts
 from markets.venue.ports import OrderType, Side
-from polyhub.lib import clock, push
+from polyhub.lib import clock, prepared, push
 from polyhub.lib.errors import AppError
 from polyhub.lib.failpoints import fp
 from polyhub.lib.money import ZERO
@@ -24,6 +24,7 @@ from trading.services import admission, changes, inserting
 # A marketable BUY must be worth a dollar at the venue.
 MARKETABLE_MIN_USDC = Decimal(1)
 ID_TAKEN = "CLIENT_ORDER_ID_TAKEN"
+_EXISTING = "SELECT client_order_id, id, account_id, status, code FROM trading_order WHERE client_order_id = ANY(%s)"
 _UNSIGNABLE = {"PRICE_OFF_TICK": gate.DenyCode.PRICE_OFF_TICK, "TICK_UNKNOWN": gate.DenyCode.PRICE_OFF_TICK}
 
 
@@ -107,7 +108,7 @@ def submit_orders(*, requests: Sequence[OrderRequest], actor: str, now: datetime
             seen.add(request.client_order_id)
             fresh.append(_check(request, books, tokens, actor=actor, now=now))
     fp("F2")
-    results.update(_store(fresh, actor=actor, now=now))
+    results.update(_store(fresh, now=now))
     return [results[request.client_order_id] for request in requests]
 
 
@@ -145,20 +146,17 @@ def request_cancel_all(*, account: TradingAccount, actor: str, now: datetime) ->
 
 def announce() -> None:
     """Wake the engines when this transaction commits."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify('orders', '')")
+    prepared.run("SELECT pg_notify('orders', '')")
 
 
 def _existing(requests: Sequence[OrderRequest]) -> dict[UUID, SubmitResult]:
     """Orders asked for before. The id of another account's order is taken and says nothing more."""
     accounts = {request.client_order_id: request.account_id for request in requests}
     return {
-        order.client_order_id: SubmitResult(
-            order.client_order_id, order.pk, OrderStatus(order.status), order.code, created=False
-        )
-        if order.account_id == accounts[order.client_order_id]
-        else SubmitResult(order.client_order_id, None, OrderStatus.DENIED, ID_TAKEN, created=False)
-        for order in Order.objects.filter(client_order_id__in=list(accounts))
+        intent: SubmitResult(intent, order_id, OrderStatus(status), code, created=False)
+        if account_id == accounts[intent]
+        else SubmitResult(intent, None, OrderStatus.DENIED, ID_TAKEN, created=False)
+        for intent, order_id, account_id, status, code in prepared.rows(_EXISTING, [list(accounts)])
     }
 
 
@@ -281,23 +279,9 @@ def _row(
     return order
 
 
-def _store(fresh: Sequence[_Checked], *, actor: str, now: datetime) -> dict[UUID, SubmitResult]:
+def _store(fresh: Sequence[_Checked], *, now: datetime) -> dict[UUID, SubmitResult]:
     rows = [checked.order for checked in fresh if checked.order is not None]
     inserting.insert_orders(rows)
-    inserting.insert_events(
-        [
-            {
-                "order_id": order.pk,
-                "from_status": "",
-                "to_status": order.status,
-                "code": order.code,
-                "detail": {},
-                "actor": actor,
-                "at": now,
-            }
-            for order in rows
-        ]
-    )
     pushes = [
         push.Push(checked.user_id, "order.changed", changes.payload_of(checked.order, token=checked.request.token_id))
         for checked in fresh

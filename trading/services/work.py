@@ -6,13 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F, Min, QuerySet
 from django.db.models.functions import Mod
 
 from accounts.models import AccountStatus, TradingAccount
 from markets.venue.ports import OrderTerms, OrderType, Side
-from polyhub.lib import money
+from polyhub.lib import money, prepared
 from trading.domain.orders import LIVE_AT_VENUE, EngineState, FillStatus, OrderStatus
 from trading.domain.reports import CancelWanted, OpenWork, PendingOrder, SentOrder
 from trading.models import Engine, Fill, Order, Position
@@ -53,12 +52,10 @@ def pending_orders(*, shard: Shard) -> list[PendingOrder]:
 
     Hot path: asked after each decision, so it is one plain statement.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_PENDING, [shard.count, shard.index])
-        return [
-            PendingOrder(row[0], row[1], _terms(*row[4:]), verdict=row[2], created_at=row[3])
-            for row in cursor.fetchall()
-        ]
+    return [
+        PendingOrder(row[0], row[1], _terms(*row[4:]), verdict=row[2], created_at=row[3])
+        for row in prepared.rows(_PENDING, [shard.count, shard.index])
+    ]
 
 
 def cancels_wanted(*, shard: Shard) -> list[tuple[UUID, CancelWanted]]:
