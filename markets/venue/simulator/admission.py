@@ -1,9 +1,20 @@
 """What the venue refuses before and after matching is planned. Wording as the venue's own (it is matched by text)."""
 
+from dataclasses import dataclass
+
 from markets.venue.ports import OrderType, Side
 from markets.venue.simulator.ledger import Holdings
 from markets.venue.simulator.orders import Leg, MarketSpec, NewOrder, OrderRejected
 from polyhub.lib import money
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What the venue believes a wallet may spend on an order, where that differs from what it owns."""
+
+    owned: int
+    allowed: int
+
 
 _MIN_EXPIRY_S = 180
 _MIN_BUY_UNITS = money.UNITS
@@ -60,7 +71,9 @@ def check_matches(new: NewOrder, legs: list[Leg], *, price: int, complete: bool,
         )
 
 
-def check_funds(new: NewOrder, legs: list[Leg], holdings: Holdings, *, price: int) -> None:
+def check_funds(
+    new: NewOrder, legs: list[Leg], holdings: Holdings, *, price: int, believed: Believed | None = None
+) -> None:
     """Everything the order may take must be owned, unreserved and allowed. Raises OrderRejected."""
     if new.side is Side.SELL:
         owned = holdings.free_shares(new.token_id)
@@ -72,6 +85,8 @@ def check_funds(new: NewOrder, legs: list[Leg], holdings: Holdings, *, price: in
         spent = sum(leg.cost_units + leg.fee_units for leg in legs) - (-rest * price // money.PRICE_UNITS)
         needed = max(spent, new.maker_units)
         owned, allowed = holdings.free_cash, holdings.cash_allowance
+    if believed is not None:
+        owned, allowed = min(owned, believed.owned), min(allowed, believed.allowed)
     if needed > min(owned, allowed):
         raise OrderRejected(
             f"not enough balance / allowance: balance: {owned}, allowance: {min(allowed, 2**63)}, "
@@ -90,7 +105,7 @@ def _check_sizes(new: NewOrder, market: MarketSpec) -> None:
     if new.rests:
         if new.share_units < market.min_share_units:
             raise OrderRejected(
-                f"order {new.order_hash} is invalid. Reason: Size ({money.from_units(new.share_units)}) lower than "
+                f"order {new.order_hash} is invalid. Size ({money.from_units(new.share_units)}) lower than "
                 f"the minimum: {money.from_units(market.min_share_units)}",
                 code="MIN_SIZE",
             )

@@ -1,7 +1,7 @@
 """Who owns what, in integer base units. Nothing is created or lost: `check` proves it.
 
 cash of all + cash in flight + collateral + fees = everything ever deposited - withdrawn
-both tokens of a market, held + in flight = its collateral
+both tokens of a market, held + in flight = its collateral; once decided: what they are worth = its collateral
 """
 
 from collections import defaultdict
@@ -45,6 +45,7 @@ class Ledger:
         self.deposited_units = 0
         self.cash_in_flight = 0
         self.shares_in_flight: dict[str, int] = defaultdict(int)
+        self.payouts: dict[str, tuple[int, int]] = {}
 
     def wallet(self, wallet: str) -> Holdings:
         """Holdings of a wallet; an unknown one owns nothing and has approved nothing."""
@@ -64,11 +65,9 @@ class Ledger:
 
     def split(self, wallet: str, condition_id: str, token_ids: tuple[str, str], units: int) -> None:
         """Turn cash into the same number of shares of both tokens."""
-        holdings = self.wallet(wallet)
-        if holdings.free_cash < units:
-            raise InsufficientFunds(f"{holdings.free_cash} units of cash, {units} wanted")
-        holdings.cash -= units
+        self._take_cash(wallet, units)
         self.collateral[condition_id] += units
+        holdings = self.wallet(wallet)
         for token in token_ids:
             holdings.shares[token] = holdings.shares.get(token, 0) + units
 
@@ -82,16 +81,52 @@ class Ledger:
         self.collateral[condition_id] -= units
         holdings.cash += units
 
-    def redeem(self, condition_id: str, token_ids: tuple[str, str], winning: str) -> dict[str, int]:
-        """Pay a dollar per winning share, cancel the losing ones; returns what each wallet was paid."""
-        paid: dict[str, int] = {}
-        for name, holdings in self.wallets.items():
-            held = {token: holdings.shares.pop(token, 0) for token in token_ids}
-            if held[winning]:
-                holdings.cash += held[winning]
-                paid[name] = held[winning]
-        self.collateral[condition_id] -= sum(paid.values())
+    def move_cash(self, wallet: str, to: str, units: int) -> None:
+        """A transfer between wallets."""
+        self._take_cash(wallet, units)
+        self.wallet(to).cash += units
+
+    def move_shares(self, wallet: str, to: str, token_id: str, units: int) -> None:
+        holdings = self.wallet(wallet)
+        if holdings.free_shares(token_id) < units:
+            raise InsufficientFunds(f"{holdings.free_shares(token_id)} units of {token_id}, {units} wanted")
+        holdings.shares[token_id] -= units
+        self.receive_shares(to, token_id, units)
+
+    def withdraw(self, wallet: str, units: int) -> None:
+        """Cash that leaves for good."""
+        self._take_cash(wallet, units)
+        self.deposited_units -= units
+
+    def settle_market(self, condition_id: str, payouts: tuple[int, int]) -> None:
+        """A market is decided: a share of each token is worth its part of the sum of both payouts."""
+        self.payouts[condition_id] = payouts
+
+    def redeem_wallet(self, wallet: str, condition_id: str, token_ids: tuple[str, str]) -> int:
+        """Turn every share of a decided market that is not held back into what it is worth; gives the cash paid."""
+        holdings, payouts = self.wallet(wallet), self.payouts[condition_id]
+        worth = 0
+        for token, part in zip(token_ids, payouts, strict=True):
+            units = holdings.free_shares(token)
+            worth += units * part
+            holdings.shares[token] = holdings.shares.get(token, 0) - units
+            if not holdings.shares[token]:
+                del holdings.shares[token]
+        paid = worth // sum(payouts)
+        self.collateral[condition_id] -= paid
+        holdings.cash += paid
         return paid
+
+    def redeem(self, condition_id: str, token_ids: tuple[str, str]) -> dict[str, int]:
+        """Redeem a decided market for everybody; gives what each wallet was paid."""
+        paid = {name: self.redeem_wallet(name, condition_id, token_ids) for name in self.wallets}
+        return {name: units for name, units in paid.items() if units}
+
+    def _take_cash(self, wallet: str, units: int) -> None:
+        holdings = self.wallet(wallet)
+        if holdings.free_cash < units:
+            raise InsufficientFunds(f"{holdings.free_cash} units of cash, {units} wanted")
+        holdings.cash -= units
 
     def reserve_cash(self, wallet: str, units: int) -> None:
         self.wallet(wallet).reserved_cash += units
@@ -137,7 +172,18 @@ class Ledger:
         if cash != self.deposited_units:
             raise LedgerBroken(f"{cash} units of cash where {self.deposited_units} were deposited")
         for condition_id, tokens in markets.items():
+            if condition_id in self.payouts:
+                self._check_decided(condition_id, [held[token] + self.shares_in_flight[token] for token in tokens])
+                continue
             for token in tokens:
                 units = held[token] + self.shares_in_flight[token]
                 if units != self.collateral[condition_id]:
                     raise LedgerBroken(f"{units} shares of {token} on {self.collateral[condition_id]} of collateral")
+
+    def _check_decided(self, condition_id: str, held: list[int]) -> None:
+        """What is left to redeem is covered; a payout of halves may leave dust behind."""
+        payouts = self.payouts[condition_id]
+        owed = sum(units * part for units, part in zip(held, payouts, strict=True))
+        covered = self.collateral[condition_id] * sum(payouts)
+        if covered < owed or (0 in payouts and covered != owed):
+            raise LedgerBroken(f"{held} shares of {condition_id} on {self.collateral[condition_id]} of collateral")

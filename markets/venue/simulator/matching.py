@@ -2,12 +2,11 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
 
-from markets.domain import fees
 from markets.venue.ports import OrderType, Side, TradeStatus, VenueOrderStatus
-from markets.venue.simulator import admission
+from markets.venue.simulator import admission, plan
 from markets.venue.simulator.ledger import Ledger
 from markets.venue.simulator.orders import (
     ExchangeEvent,
@@ -40,17 +39,12 @@ class _Market:
 
 
 @dataclass(frozen=True, slots=True)
-class _Match:
-    maker: Order
-    share_units: int
+class _Delayed:
+    """An accepted order that waits before it may take."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """What the taker gets at one price, and from whom."""
-
-    taker: Leg
-    matches: list[_Match]
+    order: Order
+    due_ms: int
+    doomed: bool
 
 
 class Exchange:
@@ -71,6 +65,8 @@ class Exchange:
         self._by_token: dict[str, _Market] = {}
         self._unsettled: dict[str, Trade] = {}
         self._expiring: dict[str, Order] = {}
+        self._delayed: dict[str, _Delayed] = {}
+        self.on_mined: Callable[[Trade, int], None] = lambda trade, now_ms: None
         self._events: list[ExchangeEvent] = []
 
     # -- markets -------------------------------------------------------------------------------------------------
@@ -115,16 +111,28 @@ class Exchange:
     def open_orders(self, condition_id: str) -> list[Order]:
         return list(self._markets[condition_id].queue)
 
-    def resolve(self, condition_id: str, winning_token: str, *, now_ms: int) -> dict[str, int]:
+    def resolve(
+        self, condition_id: str, winning_token: str, *, now_ms: int, payouts: tuple[int, int] | None = None
+    ) -> dict[str, int]:
         """Close a market: cancel what rests, settle what is in flight, redeem; returns what each wallet was paid."""
+        self.close(condition_id, winning_token, now_ms=now_ms, payouts=payouts)
+        return self.ledger.redeem(condition_id, self._markets[condition_id].spec.token_ids)
+
+    def close(
+        self, condition_id: str, winning_token: str, *, now_ms: int, payouts: tuple[int, int] | None = None
+    ) -> None:
+        """Decide a market and leave redeeming to its holders. `payouts` are parts, where not all goes to one token."""
         market = self._markets[condition_id]
+        for waiting in [one for one in self._delayed.values() if one.order.condition_id == condition_id]:
+            self._release(waiting, reason="CANCELED_MARKET_RESOLVED")
         for order in list(market.queue):
             self.cancel(order.new.order_hash, reason="CANCELED_MARKET_RESOLVED")
         for trade in [t for t in self._unsettled.values() if t.condition_id == condition_id]:
             if trade.status is TradeStatus.MATCHED:
                 self._mine(trade, now_ms)
         market.closed = True
-        return self.ledger.redeem(condition_id, market.spec.token_ids, winning_token)
+        first = market.spec.token_ids[0]
+        self.ledger.settle_market(condition_id, payouts or ((1, 0) if winning_token == first else (0, 1)))
 
     def check(self) -> None:
         """Raise LedgerBroken when money or shares are not where they must be."""
@@ -133,11 +141,20 @@ class Exchange:
     # -- orders --------------------------------------------------------------------------------------------------
 
     def place(
-        self, new: NewOrder, *, now_ms: int, transaction_hash: str = "", doomed: bool = False, exempt: bool = False
+        self,
+        new: NewOrder,
+        *,
+        now_ms: int,
+        transaction_hash: str = "",
+        doomed: bool = False,
+        exempt: bool = False,
+        delay_ms: int = 0,
+        believed: admission.Believed | None = None,
     ) -> Order:
         """Accept, match and rest an order. Raises OrderRejected.
 
-        `doomed` trades end FAILED; `exempt` orders (recorded trades, market makers) skip the minimum sizes.
+        `doomed` trades end FAILED; `exempt` orders (recorded trades, market makers) skip the minimum sizes. An order
+        that would take waits `delay_ms` first and cannot be canceled meanwhile.
         """
         if new.order_hash in self.orders:
             raise OrderRejected(f"order {new.order_hash} is invalid. Duplicated.", code="DUPLICATED")
@@ -148,23 +165,39 @@ class Exchange:
         first = new.token_id == market.spec.token_ids[0]
         book_side, book_price = place_in_book(first_token=first, side=new.side, price_units=price)
         order = Order(new, market.spec.condition_id, price, book_side, book_price, now_ms, new.share_units)
-        groups = self._plan(market, order)
+        groups = plan.groups_of(market.spec, market.queue, order)
         legs = [group.taker for group in groups]
-        admission.check_matches(new, legs, price=price, complete=_is_complete(order, legs), exempt=exempt)
-        admission.check_funds(new, legs, self.ledger.wallet(new.wallet), price=price)
+        admission.check_matches(new, legs, price=price, complete=plan.is_complete(order, legs), exempt=exempt)
+        admission.check_funds(new, legs, self.ledger.wallet(new.wallet), price=price, believed=believed)
         self.orders[new.order_hash] = order
+        if legs and delay_ms:
+            return self._hold(order, due_ms=now_ms + delay_ms, doomed=doomed)
         tx_hash = transaction_hash or self._hash()
         for group in groups:
             self._trade(market, order, group, now_ms=now_ms, tx_hash=tx_hash, doomed=doomed)
-        self._finish_placement(market, order)
+        self._finish_placement(market, order, "PLACEMENT")
         self._publish_levels(market)
         return order
+
+    def would_take(self, new: NewOrder) -> bool:
+        """Whether this order crosses the book now."""
+        market = self._by_token.get(new.token_id)
+        if market is None or market.closed:
+            return False
+        price = admission.implied_price(new, market.spec.tick_units)
+        if price is None:
+            return False
+        first = new.token_id == market.spec.token_ids[0]
+        side, book_price = place_in_book(first_token=first, side=new.side, price_units=price)
+        return next(market.queue.against(side, book_price), None) is not None
 
     def cancel(self, order_hash: str, *, reason: str = "CANCELED", wallet: str = "") -> str:
         """Cancel a resting order; answers "" or the reason why there was nothing to cancel."""
         order = self.orders.get(order_hash)
         if order is None or (wallet and order.new.wallet != wallet):
             return "order not found"
+        if order.status is VenueOrderStatus.DELAYED:
+            return "order is delayed and can't be canceled"
         if order.status is not VenueOrderStatus.LIVE:
             return "order already canceled" if order.status is VenueOrderStatus.CANCELED else "order already matched"
         market = self._markets[order.condition_id]
@@ -180,7 +213,9 @@ class Exchange:
             del self.orders[order_hash]
 
     def advance(self, now_ms: int) -> None:
-        """Settle trades and expire orders that are due."""
+        """Match delayed orders, settle trades and expire orders that are due."""
+        for waiting in [one for one in self._delayed.values() if now_ms >= one.due_ms]:
+            self._match_delayed(waiting, now_ms)
         for trade in list(self._unsettled.values()):
             if trade.status is TradeStatus.MATCHED and now_ms >= trade.matched_ms + self.mined_after_ms:
                 if trade.doomed:
@@ -200,40 +235,49 @@ class Exchange:
         events, self._events = self._events, []
         return events
 
+    # -- delays --------------------------------------------------------------------------------------------------
+
+    def _hold(self, order: Order, *, due_ms: int, doomed: bool) -> Order:
+        order.status = VenueOrderStatus.DELAYED
+        self._reserve(order, order.new.maker_units)
+        self._delayed[order.new.order_hash] = _Delayed(order, due_ms, doomed)
+        self._events.append(OrderChanged(order, "PLACEMENT"))
+        return order
+
+    def _release(self, waiting: _Delayed, *, reason: str) -> None:
+        """A delayed order ends without a match."""
+        order = waiting.order
+        del self._delayed[order.new.order_hash]
+        self._reserve(order, 0)
+        order.status, order.reason = VenueOrderStatus.CANCELED, reason
+        self._events.append(OrderChanged(order, "CANCELLATION"))
+
+    def _match_delayed(self, waiting: _Delayed, now_ms: int) -> None:
+        """Take what is left in the book; what never rests and finds nothing is killed."""
+        order, market = waiting.order, self._markets[waiting.order.condition_id]
+        self._reserve(order, 0)
+        groups = plan.groups_of(market.spec, market.queue, order)
+        legs = [group.taker for group in groups]
+        new, price = order.new, order.price_units
+        try:
+            admission.check_matches(new, legs, price=price, complete=plan.is_complete(order, legs), exempt=True)
+            admission.check_funds(new, legs, self.ledger.wallet(new.wallet), price=price)
+        except OrderRejected:
+            self._release(waiting, reason="CANCELED")
+            return
+        del self._delayed[new.order_hash]
+        order.status = VenueOrderStatus.LIVE
+        tx_hash = self._hash()
+        for group in groups:
+            self._trade(market, order, group, now_ms=now_ms, tx_hash=tx_hash, doomed=waiting.doomed)
+        self._finish_placement(market, order, "UPDATE")
+        self._publish_levels(market)
+
     # -- matching ------------------------------------------------------------------------------------------------
 
-    def _plan(self, market: _Market, order: Order) -> list[_Group]:
-        """One group per price, so that cost and fee of a trade follow from its size and price alone."""
-        groups: list[_Group] = []
-        matches = self._matches(market, order)
-        for price, same_price in groupby(matches, key=lambda match: _own_price(order, match.maker)):
-            parts = list(same_price)
-            shares = sum(part.share_units for part in parts)
-            spec, new = market.spec, order.new
-            fee = fees.fee_units(share_units=shares, price_units=price, rate=spec.fee_rate, exponent=spec.fee_exponent)
-            leg = Leg(new.wallet, new.order_hash, new.token_id, new.side, price, shares, fee)
-            groups.append(_Group(leg, parts))
-        return groups
-
-    def _matches(self, market: _Market, order: Order) -> list[_Match]:
-        shares, budget, matches = order.remaining_units, order.new.cash_units, []
-        buying = order.new.side is Side.BUY
-        for maker in market.queue.against(order.book_side, order.book_price):
-            price = _own_price(order, maker)
-            wanted = maker.remaining_units
-            if not order.new.by_budget:
-                wanted = min(wanted, shares)
-            if buying:
-                wanted = min(wanted, budget * money.PRICE_UNITS // price)
-            wanted -= wanted % lot_units(price)
-            if wanted <= 0:
-                break
-            matches.append(_Match(maker, wanted))
-            shares -= wanted
-            budget -= wanted * price // money.PRICE_UNITS
-        return matches
-
-    def _trade(self, market: _Market, order: Order, group: _Group, *, now_ms: int, tx_hash: str, doomed: bool) -> None:
+    def _trade(
+        self, market: _Market, order: Order, group: plan.Group, *, now_ms: int, tx_hash: str, doomed: bool
+    ) -> None:
         self._serial += 1
         trade_id = str(uuid.uuid5(_NAMES, f"{self._name}:{self._serial}"))
         taker = group.taker
@@ -248,7 +292,7 @@ class Exchange:
         self.trades[trade_id] = self._unsettled[trade_id] = trade
         self._events.append(TradeChanged(trade, TradeStatus.MATCHED))
 
-    def _fill_maker(self, market: _Market, match: _Match, trade_id: str) -> Leg:
+    def _fill_maker(self, market: _Market, match: plan.Match, trade_id: str) -> Leg:
         maker = match.maker
         new = maker.new
         leg = Leg(new.wallet, new.order_hash, new.token_id, new.side, maker.price_units, match.share_units)
@@ -261,20 +305,20 @@ class Exchange:
             self._leave_book(market, maker)
             maker.status = VenueOrderStatus.MATCHED
         else:
-            self._reserve(maker, _needed(maker))
+            self._reserve(maker, plan.reserve_needed(maker))
         self._events.append(OrderChanged(maker, "UPDATE"))
         return leg
 
-    def _finish_placement(self, market: _Market, order: Order) -> None:
+    def _finish_placement(self, market: _Market, order: Order, kind: str) -> None:
         if not order.new.rests or order.remaining_units < _DUST_UNITS:
             order.status = VenueOrderStatus.MATCHED
         else:
-            self._reserve(order, _needed(order))
+            self._reserve(order, plan.reserve_needed(order))
             market.queue.add(order)
             market.touched.add((order.book_side, order.book_price))
             if order.new.order_type is OrderType.GTD:
                 self._expiring[order.new.order_hash] = order
-        self._events.append(OrderChanged(order, "PLACEMENT"))
+        self._events.append(OrderChanged(order, kind))
 
     def _leave_book(self, market: _Market, order: Order) -> None:
         self._reserve(order, 0)
@@ -309,6 +353,7 @@ class Exchange:
                 ledger.receive_cash(leg.wallet, leg.cost_units - leg.fee_units)
             ledger.fees_units += leg.fee_units
         self._set_status(trade, TradeStatus.MINED, now_ms)
+        self.on_mined(trade, now_ms)
 
     def _fail(self, trade: Trade, now_ms: int) -> None:
         """Give back what was sent; the orders stay matched, as at the venue."""
@@ -336,25 +381,3 @@ class Exchange:
 
     def _hash(self) -> str:
         return "0x" + hashlib.sha256(f"{self._name}:{self._serial}".encode()).hexdigest()
-
-
-def _is_complete(order: Order, legs: list[Leg]) -> bool:
-    """Nothing tradable is left of the order: less than a lot, at most 0.01 share."""
-    if not order.new.by_budget:
-        return order.new.share_units - sum(leg.share_units for leg in legs) < lot_units(order.price_units)
-    left = order.new.cash_units - sum(leg.cost_units for leg in legs)
-    price = legs[-1].price_units if legs else order.price_units
-    return left * money.PRICE_UNITS // price < lot_units(price)
-
-
-def _own_price(order: Order, maker: Order) -> int:
-    """The maker's price in terms of the taker's token."""
-    same = order.new.token_id == maker.new.token_id
-    return maker.price_units if same else money.PRICE_UNITS - maker.price_units
-
-
-def _needed(order: Order) -> int:
-    """What a resting order holds back: cash for BUY, shares for SELL."""
-    if order.new.side is Side.SELL:
-        return order.remaining_units
-    return -(-order.remaining_units * order.price_units // money.PRICE_UNITS)
