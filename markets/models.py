@@ -2,8 +2,11 @@
 
 from enum import StrEnum
 
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 
+from markets.domain.catalogue import Resolution
 from polyhub.lib.choices import choices_of, one_of
 
 
@@ -50,10 +53,61 @@ class Market(models.Model):
     closed = models.BooleanField(default=False)
     accepting_orders = models.BooleanField(default=True)
     ends_at = models.DateTimeField(null=True, blank=True)
+    rules = models.TextField(blank=True, default="")
+    group_title = models.CharField(max_length=255, blank=True, default="")
+    # Exactly one market of a group resolves Yes; empty outside neg-risk events.
+    neg_risk_group = models.CharField(max_length=66, blank=True, default="")
+    resolution = models.CharField(max_length=10, choices=choices_of(Resolution), default=Resolution.NONE)
+    # What a share of the first outcome pays; null while open and where the venue never said.
+    payout_of_first = models.DecimalField(max_digits=4, decimal_places=3, null=True, blank=True)
+    volume_usdc = models.DecimalField(max_digits=20, decimal_places=2, null=True, blank=True)
+    volume_24h_usdc = models.DecimalField(max_digits=20, decimal_places=2, null=True, blank=True)
+    liquidity_usdc = models.DecimalField(max_digits=20, decimal_places=2, null=True, blank=True)
+    taker_delay_s = models.PositiveIntegerField(default=0)
+    # The event's title and the outcomes, so that one index finds a market by any of its words.
+    keywords = models.TextField(blank=True, default="")
+    words = models.GeneratedField(
+        expression=SearchVector("question", "group_title", "keywords", config="simple"),
+        output_field=SearchVectorField(),
+        db_persist=True,
+    )
     updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [one_of("resolution", Resolution, name="market_resolution_known")]
+        indexes = [
+            GinIndex(fields=["words"], name="market_words"),
+            models.Index(
+                models.F("volume_24h_usdc").desc(nulls_last=True),
+                "id",
+                name="market_open_by_volume",
+                condition=models.Q(closed=False),
+            ),
+            models.Index(fields=["ends_at", "id"], name="market_open_by_end", condition=models.Q(closed=False)),
+            models.Index(
+                fields=["neg_risk_group"], name="market_neg_risk_group", condition=~models.Q(neg_risk_group="")
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.question or self.condition_id
+
+
+class CataloguePass(models.Model):
+    """How far the walk over the venue's open markets has come; a restart goes on where it stopped."""
+
+    name = models.CharField(max_length=20, unique=True)
+    cursor = models.TextField(blank=True, default="")
+    started_at = models.DateTimeField()
+    # The last pass that reached the end of the listing, and when that pass had begun.
+    completed_at = models.DateTimeField(null=True, blank=True)
+    completed_since = models.DateTimeField(null=True, blank=True)
+    markets = models.PositiveIntegerField(default=0)
+    unreadable = models.PositiveIntegerField(default=0)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Token(models.Model):

@@ -1,14 +1,27 @@
 """Reading the catalogue, quotes, and how well leaders are seen."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.contrib.postgres.search import SearchQuery
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Count, DecimalField, F, QuerySet
+from django.db.models.functions import Coalesce
 
-from markets.models import LeaderTrade, Market, Quote, Token, WatchedWallet
+from markets.models import CataloguePass, LeaderTrade, Market, Quote, Token, WatchedWallet
+from polyhub.lib.errors import AppError
+from polyhub.lib.money import ZERO
+
+MOST_WORDS = 8
+MOST_CATEGORIES = 40
+
+
+class MarketNotFound(AppError):
+    code = "NOT_FOUND"
+    http_status = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,75 @@ def trades_of(*, wallet: str) -> QuerySet[LeaderTrade]:
 
 def open_markets() -> QuerySet[Market]:
     return Market.objects.filter(active=True, closed=False).order_by("id")
+
+
+def find_markets(
+    *, search: str = "", state: str = "open", category: str = "", order_by: str = "volume", now: datetime | None = None
+) -> QuerySet[Market]:
+    """Markets by words (each the beginning of a word of theirs), state and category, in a unique order.
+
+    A pasted condition or token id finds its market.
+    """
+    rows = Market.objects.select_related("event")
+    if state in ("open", "closed"):
+        rows = rows.filter(closed=state == "closed")
+    if category:
+        rows = rows.filter(category=category)
+    found = _matching(rows, search.strip())
+    column = {"liquidity": "liquidity_usdc", "total": "volume_usdc"}.get(order_by, "volume_24h_usdc")
+    if order_by == "ending" and now is not None:
+        return found.filter(ends_at__gte=now).order_by("ends_at", "id")
+    if order_by == "newest":
+        return found.order_by("-id")
+    if search.strip():
+        # An expression no index has the order of: otherwise the planner walks all markets by volume, hoping to meet
+        # the words soon, where the word index knows the few rows that have them.
+        return found.order_by(Coalesce(column, ZERO, output_field=DecimalField()).desc(), "id")
+    return found.order_by(F(column).desc(nulls_last=True), "id")
+
+
+def _matching(rows: QuerySet[Market], search: str) -> QuerySet[Market]:
+    if not search:
+        return rows
+    if search.isdecimal() and len(search) > 30:
+        return rows.filter(tokens__token_id=search)
+    if search.lower().startswith("0x") and len(search) > 10:
+        return rows.filter(condition_id=search.lower())
+    # Letters and digits only: what is left cannot be an operator of the query language.
+    words = re.findall(r"\w+", search)[:MOST_WORDS]
+    if not words:
+        return rows.none()
+    query = SearchQuery(" & ".join(f"{word}:*" for word in words), search_type="raw", config="simple")
+    return rows.filter(words=query)
+
+
+def market_of(*, condition_id: str) -> Market:
+    """Raises MarketNotFound."""
+    market = Market.objects.select_related("event").filter(condition_id=condition_id).first()
+    if market is None:
+        raise MarketNotFound("There is no such market in the catalogue.")
+    return market
+
+
+def neg_risk_siblings(*, market: Market) -> QuerySet[Market]:
+    """The markets of which exactly one resolves Yes, this one among them; none outside neg-risk events."""
+    if not market.neg_risk_group:
+        return Market.objects.none()
+    return Market.objects.filter(neg_risk_group=market.neg_risk_group).order_by(
+        F("volume_24h_usdc").desc(nulls_last=True), "id"
+    )
+
+
+def categories() -> list[str]:
+    """Categories of open markets, the most frequent first."""
+    counted = Market.objects.filter(closed=False).exclude(category="").values("category")
+    rows = counted.annotate(markets=Count("id")).order_by("-markets", "category")
+    return [row["category"] for row in rows[:MOST_CATEGORIES]]
+
+
+def catalogue_pass() -> CataloguePass | None:
+    """How fresh the catalogue is."""
+    return CataloguePass.objects.first()
 
 
 def coverage(*, wallets: Sequence[str], since: datetime) -> dict[str, Coverage]:

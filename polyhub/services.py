@@ -14,6 +14,7 @@ from accounts.models import TradingAccount
 from copytrade.services.decide import CopyDecider
 from markets import feed
 from markets.books import BookCache
+from markets.catalogue_sync import CatalogueSync, Listing
 from markets.venue import registry
 from markets.venue.ports import Venue
 from markets.venue.signers import SignRequest, VenueAccount
@@ -58,27 +59,41 @@ def names() -> list[str]:
     return sorted(factories())
 
 
-class WithBooks:
-    """A runner beside the book cache it reads."""
+class Beside(Protocol):
+    """What runs next to a runner until it ends, and ends with it."""
 
-    def __init__(self, runner: Runner, books: BookCache) -> None:
+    async def run(self) -> None: ...
+
+    def detail(self) -> Mapping[str, Any]: ...
+
+
+class WithBooks:
+    """A runner beside the book cache it reads, and whatever else its process keeps."""
+
+    def __init__(self, runner: Runner, books: BookCache, *others: Beside) -> None:
         self._runner = runner
         self._books = books
+        self._others = others
 
     async def run(self, *, stop: asyncio.Event) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                feeding = group.create_task(self._books.run())
+                beside = [group.create_task(self._books.run())]
+                beside += [group.create_task(one.run()) for one in self._others]
                 try:
                     await self._runner.run(stop=stop)
                 finally:
-                    feeding.cancel()
+                    for task in beside:
+                        task.cancel()
         except BaseExceptionGroup as broken:
             # One of the two failed and the other was canceled: the host knows the failure by its own type.
             raise broken.exceptions[0] from None
 
     def detail(self) -> Mapping[str, Any]:
-        return {**self._runner.detail(), "books_connected": self._books.connected}
+        shown = {**self._runner.detail(), "books_connected": self._books.connected}
+        for one in self._others:
+            shown.update(one.detail())
+        return shown
 
 
 @asynccontextmanager
@@ -91,8 +106,13 @@ async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
     sources = feed.sources_of(
         public=public, activity=activity, books=books, tokens_in_play=booked.tokens_in_play, clock=clock
     )
+    listing = Listing(
+        page=lambda cursor, order: public.market_page(cursor=cursor, order=order),
+        closed=lambda conditions: public.markets(condition_ids=conditions, closed=True),
+    )
+    sync = CatalogueSync(source=listing, clock=clock)
     try:
-        yield WithBooks(feed.FeedService(sources=sources, clock=clock), books)
+        yield WithBooks(feed.FeedService(sources=sources, clock=clock), books, sync)
     finally:
         await transport.close()
 

@@ -3,6 +3,21 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
+
+
+class Resolution(StrEnum):
+    """How far the answer is. Only RESOLVED and SETTLED are final; the order of the words says nothing."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    PROPOSED = "proposed"
+    DISPUTED = "disputed"
+    RESOLVED = "resolved"
+    SETTLED = "settled"
+
+
+FINAL = frozenset({Resolution.RESOLVED, Resolution.SETTLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +29,10 @@ class OutcomeFacts:
 
 @dataclass(frozen=True, slots=True)
 class MarketFacts:
-    """One market with its outcomes. `fee_rate` None means unknown (no order is sent), zero means free."""
+    """One market with its outcomes. `fee_rate` None means unknown (no order is sent), zero means free.
+
+    `payout_of_first` is what a share of the first outcome pays once resolved; None while open and where unknown.
+    """
 
     condition_id: str
     outcomes: tuple[OutcomeFacts, ...]
@@ -34,3 +52,32 @@ class MarketFacts:
     closed: bool = False
     accepting_orders: bool = True
     ends_at: datetime | None = None
+    rules: str = ""
+    group_title: str = ""
+    neg_risk_group: str = ""
+    resolution: Resolution = Resolution.NONE
+    payout_of_first: Decimal | None = None
+    volume_usdc: Decimal | None = None
+    volume_24h_usdc: Decimal | None = None
+    liquidity_usdc: Decimal | None = None
+    taker_delay_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MarketPage:
+    """One page of the venue's listing; an empty `next_cursor` is the end. `unreadable` rows were left out."""
+
+    markets: tuple[MarketFacts, ...]
+    next_cursor: str = ""
+    unreadable: int = 0
+
+
+def payout_of_first(*, closed: bool, resolution: Resolution, prices: list[str]) -> Decimal | None:
+    """What the first outcome pays, from the prices of a closed and resolved market.
+
+    Only a pair that adds up to one is a result: old markets say ["0", "0"], which is unknown and not "No".
+    """
+    if not closed or resolution not in FINAL or len(prices) != 2:
+        return None
+    first, second = Decimal(prices[0]), Decimal(prices[1])
+    return first if first + second == 1 and first in (Decimal(0), Decimal("0.5"), Decimal(1)) else None

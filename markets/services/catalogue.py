@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import connection, transaction
 
 from markets.domain.catalogue import MarketFacts
 from markets.models import Event, Market, Token
 from markets.venue.ports import LeaderTradeSeen
+from polyhub.lib import money
 
 _MARKET_FIELDS = [
     "event",
@@ -24,6 +26,16 @@ _MARKET_FIELDS = [
     "closed",
     "accepting_orders",
     "ends_at",
+    "rules",
+    "group_title",
+    "neg_risk_group",
+    "resolution",
+    "payout_of_first",
+    "volume_usdc",
+    "volume_24h_usdc",
+    "liquidity_usdc",
+    "taker_delay_s",
+    "keywords",
     "updated_at",
 ]
 
@@ -132,5 +144,24 @@ def _market(facts: MarketFacts, event_id: int | None, *, now: datetime) -> Marke
         closed=facts.closed,
         accepting_orders=facts.accepting_orders,
         ends_at=facts.ends_at,
+        rules=facts.rules,
+        group_title=facts.group_title[:255],
+        neg_risk_group=facts.neg_risk_group[:66],
+        resolution=facts.resolution,
+        payout_of_first=facts.payout_of_first,
+        volume_usdc=_cents(facts.volume_usdc),
+        volume_24h_usdc=_cents(facts.volume_24h_usdc),
+        liquidity_usdc=_cents(facts.liquidity_usdc),
+        taker_delay_s=facts.taker_delay_s,
+        keywords=_keywords(facts),
         updated_at=now,
     )
+
+
+def _cents(amount: Decimal | None) -> Decimal | None:
+    return None if amount is None else money.nearest_to(amount, money.CENT)
+
+
+def _keywords(facts: MarketFacts) -> str:
+    names = [one.outcome for one in facts.outcomes if one.outcome not in ("Yes", "No")]
+    return " ".join([facts.event_title, facts.category, facts.slug.replace("-", " "), *names])[:1000]

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
-from markets.domain.catalogue import MarketFacts, OutcomeFacts
+from markets.domain import catalogue
+from markets.domain.catalogue import MarketFacts, OutcomeFacts, Resolution
 from markets.venue.polymarket import numbers, wire
 from markets.venue.polymarket.wire import BadAnswer
 from markets.venue.ports import (
@@ -190,6 +191,7 @@ def market(row: wire.GammaMarket) -> MarketFacts | None:
     names = _strings(row.outcomes)
     event = row.events[0] if row.events else wire.GammaEvent()
     rate, exponent, taker_only = _fee(row)
+    resolution = _word_of(row)
     return MarketFacts(
         condition_id=row.condition_id,
         outcomes=tuple(
@@ -212,7 +214,27 @@ def market(row: wire.GammaMarket) -> MarketFacts | None:
         closed=bool(row.closed),
         accepting_orders=row.accepting_orders is not False,
         ends_at=_moment(row.end_date),
+        rules=row.description or "",
+        group_title=row.group_item_title or "",
+        neg_risk_group=row.neg_risk_market_id or "",
+        resolution=resolution,
+        payout_of_first=catalogue.payout_of_first(
+            closed=bool(row.closed), resolution=resolution, prices=_strings(row.outcome_prices)
+        ),
+        volume_usdc=row.volume_num,
+        volume_24h_usdc=row.volume24hr,
+        liquidity_usdc=row.liquidity_num,
+        taker_delay_s=row.seconds_delay or 0,
     )
+
+
+def _word_of(row: wire.GammaMarket) -> Resolution:
+    """The venue leaves the word out of most open markets."""
+    word = (row.uma_resolution_status or Resolution.NONE).lower()
+    try:
+        return Resolution(word)
+    except ValueError as error:
+        raise BadAnswer(f"{row.condition_id}: unknown resolution status {word!r}") from error
 
 
 def _fee(row: wire.GammaMarket) -> tuple[Decimal | None, int, bool]:

@@ -1,6 +1,7 @@
 """What anybody may read: books, trading terms, the catalogue, public trades and positions."""
 
 import itertools
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from markets.domain import fees
-from markets.domain.catalogue import MarketFacts
+from markets.domain.catalogue import MarketFacts, MarketPage
 from markets.venue.errors import Refused, Unavailable
 from markets.venue.polymarket import numbers, parse, wire
 from markets.venue.polymarket.transport import Transport
@@ -20,6 +21,8 @@ from markets.venue.ports import BookSnapshot, LeaderTradeSeen
 from polyhub.lib import clock, money
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 TERMS_TTL_S = 600.0
 GAMMA_BATCH = 50
@@ -31,6 +34,9 @@ _TIME = msgspec.json.Decoder(int | float | str)
 _CLOB_MARKET = msgspec.json.Decoder(wire.ClobMarket)
 _BY_TOKEN = msgspec.json.Decoder(wire.MarketByToken)
 _GAMMA = msgspec.json.Decoder(wire.GammaPage)
+_LISTING = msgspec.json.Decoder(wire.GammaListing)
+_GAMMA_ROW = msgspec.json.Decoder(wire.GammaMarket)
+_HISTORY = msgspec.json.Decoder(wire.PriceHistory)
 _TRADES = msgspec.json.Decoder(wire.DataPage[wire.PublicTradeRow])
 _ACTIVITY = msgspec.json.Decoder(wire.DataPage[wire.ActivityRow])
 _POSITIONS = msgspec.json.Decoder(wire.DataPage[wire.PositionRow])
@@ -134,6 +140,42 @@ class PublicClient:
             if len(found) >= limit:
                 break
         return found
+
+    async def market_page(
+        self, *, cursor: str = "", order: str = "", closed: bool = False, limit: int = 100
+    ) -> MarketPage:
+        """One page of the listing, largest first by `order`. A row that cannot be read is logged and left out."""
+        query = {"limit": str(limit), "closed": "true" if closed else "false"}
+        query |= {"order": order, "ascending": "false"} if order else {}
+        query |= {"after_cursor": cursor} if cursor else {}
+        answer = await self._transport.read(f"{self._urls.gamma}/markets/keyset?{urlencode(query)}")
+        page = _decoded(_LISTING, answer.body)
+        found: list[MarketFacts] = []
+        unreadable = 0
+        for raw in page.markets:
+            try:
+                facts = parse.market(_GAMMA_ROW.decode(raw))
+            except (BadAnswer, msgspec.MsgspecError, ArithmeticError) as error:
+                logger.warning("A market of the listing cannot be read: %s (%.120s)", error, bytes(raw).decode())
+                unreadable += 1
+                continue
+            if facts is not None:
+                found.append(facts)
+        return MarketPage(tuple(found), page.next_cursor or "" if page.markets else "", unreadable)
+
+    async def price_history(
+        self, *, token_id: str, since: datetime, until: datetime, minutes: int = 1
+    ) -> list[tuple[datetime, Decimal]]:
+        """Past prices of a token as the venue kept them, oldest first."""
+        query = {
+            "market": token_id,
+            "startTs": str(int(since.timestamp())),
+            "endTs": str(int(until.timestamp())),
+            "fidelity": str(minutes),
+        }
+        answer = await self._transport.read(f"{self._urls.clob}/prices-history?{urlencode(query)}")
+        points = _decoded(_HISTORY, answer.body).history
+        return [(clock.from_ms(numbers.milliseconds(str(point.t))), point.p) for point in points]
 
     async def wallet_trades(self, *, wallet: str, after: datetime | None = None) -> list[LeaderTradeSeen]:
         """Fills of a wallet, as taker and as maker, newest first, back to `after`."""

@@ -80,8 +80,8 @@ class ApiKey(msgspec.Struct, frozen=True, rename="camel"):
 class OrderAnswer(msgspec.Struct, frozen=True):
     success: bool = False
     errorMsg: str | None = ""
-    orderID: str = ""
-    status: str = ""
+    orderID: str | None = ""
+    status: str | None = ""
     tradeIDs: list[str] | None = None
 
 
@@ -219,6 +219,15 @@ class GammaMarket(msgspec.Struct, frozen=True, rename="camel"):
     closed: bool | None = None
     accepting_orders: bool | None = None
     end_date: str | None = None
+    description: str | None = None
+    group_item_title: str | None = None
+    neg_risk_market_id: str | None = msgspec.field(name="negRiskMarketID", default=None)
+    uma_resolution_status: str | None = None
+    outcome_prices: str | None = None
+    volume_num: Decimal | None = None
+    volume24hr: Decimal | None = None
+    liquidity_num: Decimal | None = None
+    seconds_delay: int | None = None
     events: list[GammaEvent] | None = None
     tags: list[GammaTag] | None = None
 
@@ -226,6 +235,22 @@ class GammaMarket(msgspec.Struct, frozen=True, rename="camel"):
 class GammaPage(msgspec.Struct, frozen=True):
     markets: list[GammaMarket]
     next_cursor: str | None = None
+
+
+class GammaListing(msgspec.Struct, frozen=True):
+    """A page whose rows are read one by one, so that an odd one costs only itself."""
+
+    markets: list[msgspec.Raw]
+    next_cursor: str | None = None
+
+
+class PricePoint(msgspec.Struct, frozen=True, gc=False):
+    t: int
+    p: Decimal
+
+
+class PriceHistory(msgspec.Struct, frozen=True):
+    history: list[PricePoint]
 
 
 # -- Data API ----------------------------------------------------------------------------------------------------
