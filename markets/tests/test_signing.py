@@ -15,7 +15,8 @@ from polymarket._internal.actions.orders.typed_data import build_order_signature
 from polymarket._internal.actions.orders.types import BYTES32_ZERO, UnsignedOrder
 from polymarket._internal.hmac import build_hmac_signature
 from polymarket._internal.l1_auth import sign_api_key_auth
-from polymarket.types import HexString
+from polymarket._internal.wallet import wrap_deposit_wallet_session_signer_signature
+from polymarket.types import EvmAddress, HexString
 
 from markets.tests import venue_strategies as some
 from markets.venue import signing
@@ -188,6 +189,17 @@ def test_deposit_wallet_orders_equal_the_official_client(terms: OrderTerms, key:
     message = encode_typed_data(full_message=typed)
     plain = signing.keccak256(b"\x19" + message.version + message.header + message.body)
     assert signing.order_hash(terms, maker=wallet, signer=wallet, signature_type=3) == "0x" + plain.hex()
+
+
+@given(terms=some.terms, key=some.keys, wallet=some.addresses)
+@settings(max_examples=40, deadline=None)
+def test_session_key_orders_equal_the_official_client(terms: OrderTerms, key: bytes, wallet: str) -> None:
+    signer = signing.address_of(key)
+    order = sdk_order(terms, maker=wallet, signer=wallet, signature_type=3)
+    theirs = wrap_deposit_wallet_session_signer_signature(EvmAddress(signer), HexString(sdk_signature(order, key)))
+    ours = signing.sign_order(terms, key=key, maker=wallet, signer=wallet, signature_type=3, session_signer=signer)
+    assert ours == theirs
+    assert len(bytes.fromhex(ours[2:])) == 480
 
 
 @given(key=some.keys, timestamp=st.integers(0, 2**40), nonce=st.integers(0, 2**62))

@@ -51,7 +51,7 @@ def urls_of(sandbox: RunningSandbox) -> dict[str, str]:
 
 @asynccontextmanager
 async def connected(sandbox: RunningSandbox) -> AsyncIterator[tuple[Transport, PublicClient]]:
-    transport = registry.open_transport(urls=urls_of(sandbox), clock=SystemClock())
+    transport = registry.open_transport(urls=urls_of(sandbox), clock=SystemClock(), share=1.0)
     try:
         yield transport, registry.open_public_client(transport=transport)
     finally:

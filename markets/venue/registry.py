@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 from markets.books import BookCache
+from markets.venue.polymarket.budget import GUEST_SHARE
 from markets.venue.polymarket.public import PublicClient, PublicPosition, TradingTerms
 from markets.venue.polymarket.session import PolymarketVenue
 from markets.venue.polymarket.streams import ACTIVITY_SILENCE_S, ActivityStream, MarketStream
@@ -40,13 +41,18 @@ class UnknownMode(ValueError):
 
 
 def open_transport(
-    *, urls: Mapping[str, str], clock: Clock, on_order_sent: Callable[[str], None] | None = None
+    *,
+    urls: Mapping[str, str],
+    clock: Clock,
+    on_order_sent: Callable[[str], None] | None = None,
+    share: float = GUEST_SHARE,
 ) -> Transport:
     """The process's one pool of connections; call inside the running loop, and `close()` it.
 
-    `on_order_sent(order_hash)` is called when an order's bytes have been written.
+    `on_order_sent(order_hash)` is called when an order's bytes have been written. `share` is this process's part of
+    the venue's rate limits until it has agreed on one with the others (`markets.budgets`).
     """
-    return Transport(VenueUrls.of(urls), clock=clock, on_order_sent=on_order_sent)
+    return Transport(VenueUrls.of(urls), clock=clock, on_order_sent=on_order_sent, share=share)
 
 
 def open_public_client(*, transport: Transport) -> PublicClient:

@@ -85,6 +85,7 @@ _AUTH_SEPARATOR = keccak256(
 )
 _ZERO_METADATA_AND_BUILDER = bytes(64)
 _TRAILER = ORDER_TYPE + len(ORDER_TYPE).to_bytes(2, "big")
+_SESSION_MARK = bytes.fromhex("6492" * 16)
 
 
 def is_v3_position(token_id: str) -> bool:
@@ -119,14 +120,20 @@ def order_hash(terms: OrderTerms, *, maker: str, signer: str, signature_type: in
     return "0x" + _digest(domain_of(terms).separator, contents).hex()
 
 
-def sign_order(terms: OrderTerms, *, key: bytes, maker: str, signer: str, signature_type: int) -> str:
-    """The wire signature: 65 bytes over the order, or 317 bytes for a deposit wallet (ERC-7739)."""
+def sign_order(
+    terms: OrderTerms, *, key: bytes, maker: str, signer: str, signature_type: int, session_signer: str = ""
+) -> str:
+    """The wire signature: 65 bytes over the order, 317 for a deposit wallet (ERC-7739), 480 by its session key.
+
+    `session_signer` is the key's own address where the key is a session key of the wallet and not its owner.
+    """
     domain = domain_of(terms)
     contents = _contents(terms, maker, signer, signature_type)
     if signature_type != DEPOSIT_WALLET:
         return sign_digest(_digest(domain.separator, contents), key)
     inner = sign_digest(wrapped_digest(domain, contents, wallet=signer), key)
-    return wrap_1271(inner, domain, contents)
+    wrapped = wrap_1271(inner, domain, contents)
+    return wrap_session(wrapped, session_signer=session_signer) if session_signer else wrapped
 
 
 def sign_digest(digest: bytes, key: bytes) -> str:
@@ -144,6 +151,13 @@ def wrapped_digest(domain: Domain, contents: bytes, *, wallet: str) -> bytes:
 def wrap_1271(signature: str, domain: Domain, contents: bytes) -> str:
     """The inner signature with what a contract needs to check it: domain, contents, type string and its length."""
     return f"{signature}{domain.separator.hex()}{contents.hex()}{_TRAILER.hex()}"
+
+
+def wrap_session(signature: str, *, session_signer: str) -> str:
+    """A session key's deposit-wallet signature (317 bytes) with who signed it: 480 bytes the wallet can tell apart."""
+    inner = bytes.fromhex(signature.removeprefix("0x"))
+    head = _address_word(session_signer) + bytes(32) + _word(96) + _word(len(inner))
+    return f"0x{(head + inner.ljust(-(-len(inner) // 32) * 32, bytes(1)) + _SESSION_MARK).hex()}"
 
 
 def clob_auth_digest(address: str, timestamp_s: int, nonce: int) -> bytes:

@@ -11,8 +11,7 @@ import msgspec
 
 from markets.venue import signing
 from markets.venue.errors import OutcomeUnknown, Refused, Unavailable, VenueError
-from markets.venue.polymarket import numbers, wire
-from markets.venue.polymarket.public import PublicClient
+from markets.venue.polymarket import account_wire, endpoints, error_map, numbers, wire
 from markets.venue.polymarket.transport import Answer, Transport
 from markets.venue.polymarket.wire import BadAnswer
 from markets.venue.signers import OrderSigner, VenueAccount
@@ -23,10 +22,13 @@ _MAX_PAGES = 200
 _NONCE = 0
 BALANCE_CALLS = 8
 RENEW_AFTER_S = 10.0
-MAX_CLOCK_OFFSET_S = 5
 
 _KEY = msgspec.json.Decoder(wire.ApiKey)
 _ORDER_ANSWER = msgspec.json.Decoder(wire.OrderAnswer)
+_ORDER_ANSWERS = msgspec.json.Decoder(list[wire.OrderAnswer])
+_HEARTBEAT = msgspec.json.Decoder(account_wire.Heartbeat)
+_NOTIFICATIONS = msgspec.json.Decoder(list[account_wire.Notification] | None)
+_CLOSED_ONLY = msgspec.json.Decoder(account_wire.ClosedOnly)
 _CANCEL_ANSWER = msgspec.json.Decoder(wire.CancelAnswer)
 _ORDER = msgspec.json.Decoder(wire.OrderRow)
 _ORDERS = msgspec.json.Decoder(wire.Page[wire.OrderRow])
@@ -53,22 +55,21 @@ class Balance:
 
 
 class PrivateClient:
-    """`offset_s` is what the venue's clock is ahead of ours; `sign_in` must come first.
+    """Signed requests of one account; `sign_in` must come first.
 
     Credentials the venue does not know any more are renewed once in a while, and the request made again: a 401
     proves that nothing was accepted.
     """
 
-    def __init__(self, transport: Transport, public: PublicClient, account: VenueAccount, signer: OrderSigner) -> None:
+    def __init__(self, transport: Transport, account: VenueAccount, signer: OrderSigner) -> None:
         self._transport = transport
-        self._public = public
         self._clob = transport.urls.clob
         self._account = account
+        self._party = account.signer_address.lower()
         self._signer = signer
         self._credentials: Credentials | None = None
         self._signed_in_at: datetime | None = None
         self._renewing = asyncio.Lock()
-        self.offset_s = 0
 
     @property
     def credentials(self) -> Credentials:
@@ -77,16 +78,10 @@ class PrivateClient:
             raise Refused("The account has not signed in.", code="NOT_SIGNED_IN")
         return self._credentials
 
-    async def measure_clock(self) -> None:
+    async def measure_clock(self, *, older_than_s: float = 0.0) -> None:
         """Raises Refused when our clock is too far off to be believed."""
-        before = self._transport.clock.now()
-        theirs = await self._public.venue_time_s()
-        after = self._transport.clock.now()
-        # The venue cuts its seconds: half of one is the best guess of what it cut.
-        offset = round(theirs + 0.5 - (before.timestamp() + after.timestamp()) / 2)
-        if abs(offset) > MAX_CLOCK_OFFSET_S:
-            raise Refused(f"This machine's clock is {-offset} s off the venue's.", code="CLOCK_OFFSET")
-        self.offset_s = offset
+        await self._transport.venue_clock.measure(older_than_s=older_than_s)
+        self._transport.venue_clock.check()
 
     async def sign_in(self) -> None:
         """Derive the account's API credentials, or create them. Raises Refused or Unavailable."""
@@ -118,20 +113,97 @@ class PrivateClient:
         async def post() -> Answer:
             headers = self._headers("POST", "/order", body)
             return await self._transport.change(
-                "POST", f"{self._clob}/order", headers=headers, body=body, order_hash=order_hash
+                "POST",
+                f"{self._clob}/order",
+                headers=headers,
+                body=body,
+                order_hashes=(order_hash,),
+                party=self._party,
             )
 
         return _change_decoded(_ORDER_ANSWER, await self._with_credentials(post))
+
+    async def post_orders(self, bodies: Sequence[bytes], *, order_hashes: Sequence[str]) -> list[wire.OrderAnswer]:
+        """Submit at most 15 orders at once, exactly once: a batch has no name the venue would know it by.
+
+        Answers in the order of `bodies`, as many as the venue gave. Refused credentials are renewed, and then nothing
+        was placed: Unavailable. Raises Refused, Unavailable or OutcomeUnknown for the batch as a whole.
+        """
+        body = b"[" + b",".join(bodies) + b"]"
+        used = self.credentials
+        try:
+            answer = await self._transport.change(
+                "POST",
+                f"{self._clob}/orders",
+                headers=self._headers("POST", "/orders", body),
+                body=body,
+                order_hashes=order_hashes,
+                party=self._party,
+                cost=len(bodies),
+            )
+        except Refused as refused:
+            if refused.code != "CREDENTIALS_REFUSED":
+                raise
+            await self._renew(used, refused)
+            raise Unavailable("The credentials were renewed; nothing was placed.", code="CREDENTIALS_RENEWED") from None
+        return _change_decoded(_ORDER_ANSWERS, answer)
 
     async def cancel(self, order_hash: str) -> wire.CancelAnswer:
         return await self._cancel("/order", wire.encoder.encode(wire.CancelOrder(order_hash)))
 
     async def cancel_many(self, order_hashes: Sequence[str]) -> wire.CancelAnswer:
         """At most 1,000 at once."""
-        return await self._cancel("/orders", wire.encoder.encode(list(order_hashes)))
+        return await self._cancel("/orders", wire.encoder.encode(list(order_hashes)), cost=len(order_hashes))
 
     async def cancel_all(self) -> wire.CancelAnswer:
-        return await self._cancel("/cancel-all", None)
+        """The venue counts this as one request and one more for each order it ended."""
+        answer = await self._cancel("/cancel-all", None)
+        self._transport.budget.debit(party=self._party, kind=endpoints.CANCELS, cost=len(answer.canceled))
+        return answer
+
+    async def cancel_market(self, *, condition_id: str = "", token_id: str = "") -> wire.CancelAnswer:
+        """Everything open in a market, or of one of its tokens."""
+        wanted = {name: value for name, value in (("market", condition_id), ("asset_id", token_id)) if value}
+        return await self._cancel("/cancel-market-orders", wire.encoder.encode(wanted))
+
+    async def heartbeat(self, heartbeat_id: str) -> str:
+        """Prolong the dead-man switch of these credentials; the id to send next, also when the one sent was wrong.
+
+        Raises Refused, Unavailable or OutcomeUnknown; then the same id may be sent again.
+        """
+        body = wire.encoder.encode({"heartbeat_id": heartbeat_id})
+
+        async def post() -> Answer:
+            headers = self._headers("POST", "/v1/heartbeats", body)
+            return await self._transport.change(
+                "POST", f"{self._clob}/v1/heartbeats", headers=headers, body=body, party=self._party, expected=(400,)
+            )
+
+        answer = await self._with_credentials(post)
+        beat = _change_decoded(_HEARTBEAT, answer)
+        if not beat.heartbeat_id:
+            raise error_map.from_answer(answer.status, answer.body, "", error_map.Asked.READ)
+        return beat.heartbeat_id
+
+    async def notifications(self) -> list[account_wire.Notification]:
+        """What the venue keeps for the account: fills, cancels, resolutions."""
+        query = {"signature_type": str(self._account.signature_type)}
+        return _decoded(_NOTIFICATIONS, await self._get("/notifications", query)) or []
+
+    async def drop_notifications(self, ids: Sequence[int]) -> None:
+        """Forget them at the venue; doing it twice is the same."""
+        query = urlencode({"ids": ",".join(str(each) for each in ids)})
+
+        async def delete() -> Answer:
+            headers = self._headers("DELETE", "/notifications", b"")
+            url = f"{self._clob}/notifications?{query}"
+            return await self._transport.change("DELETE", url, headers=headers, body=None, party=self._party)
+
+        await self._with_credentials(delete)
+
+    async def closed_only(self) -> bool:
+        """Whether the account may only reduce what it holds."""
+        return _decoded(_CLOSED_ONLY, await self._get("/auth/ban-status/closed-only")).closed_only
 
     async def order(self, order_hash: str) -> wire.OrderRow | None:
         """None only when the venue answered that it does not know the order."""
@@ -188,18 +260,21 @@ class PrivateClient:
             # A key made twice is the same key: trying again later is safe.
             raise Unavailable(unknown.message, code=unknown.code) from unknown
 
-    async def _cancel(self, path: str, body: bytes | None) -> wire.CancelAnswer:
+    async def _cancel(self, path: str, body: bytes | None, *, cost: int = 1) -> wire.CancelAnswer:
 
         async def delete() -> Answer:
             headers = self._headers("DELETE", path, body or b"")
-            return await self._transport.change("DELETE", f"{self._clob}{path}", headers=headers, body=body)
+            url = f"{self._clob}{path}"
+            return await self._transport.change("DELETE", url, headers=headers, body=body, party=self._party, cost=cost)
 
         return _change_decoded(_CANCEL_ANSWER, await self._with_credentials(delete))
 
     async def _get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
         suffix = f"?{urlencode(query)}" if query else ""
         return await self._with_credentials(
-            lambda: self._transport.read(f"{self._clob}{path}{suffix}", headers=self._headers("GET", path, b""))
+            lambda: self._transport.read(
+                f"{self._clob}{path}{suffix}", headers=self._headers("GET", path, b""), party=self._party
+            )
         )
 
     async def _with_credentials(self, request: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -251,7 +326,7 @@ class PrivateClient:
         }
 
     def _now_s(self) -> int:
-        return int(self._transport.clock.now().timestamp()) + self.offset_s
+        return self._transport.venue_clock.now_s()
 
 
 def _decoded(decoder: "msgspec.json.Decoder[T]", answer: Answer) -> T:

@@ -1,16 +1,22 @@
 """One pool of kept-alive connections for a whole process, however many accounts it serves."""
 
 import asyncio
+import random
 import ssl
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 
-from markets.venue.polymarket import error_map
+from markets.venue.errors import Unavailable
+from markets.venue.polymarket import endpoints, error_map
+from markets.venue.polymarket.budget import GUEST_SHARE, Budget
+from markets.venue.polymarket.endpoints import Endpoint
 from markets.venue.polymarket.error_map import Asked
+from markets.venue.polymarket.venue_clock import VenueClock
 from polyhub.lib.clock import Clock
 from polyhub.lib.failpoints import fp
 
@@ -34,11 +40,13 @@ class VenueUrls:
     ws_market: str
     ws_user: str
     ws_rtds: str
+    geoblock: str = ""
 
     @classmethod
     def of(cls, urls: Mapping[str, str]) -> "VenueUrls":
         """From a mapping that may hold more; raises KeyError naming what is missing."""
-        return cls(**{name: urls[name].rstrip("/") for name in cls.__slots__})
+        needed = {name: urls[name].rstrip("/") for name in cls.__slots__ if name != "geoblock"}
+        return cls(**needed, geoblock=urls.get("geoblock", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +58,27 @@ class Answer:
 class Transport:
     """HTTP and sockets to the venue. Made inside a running loop, closed by whoever made it.
 
-    `on_order_sent(order_hash)` is called once the bytes of an order were handed to the system.
+    `on_order_sent(order_hash)` is called once the bytes of an order were handed to the system. Every request waits for
+    its turn in `budget` first. `venue_clock` stamps what is signed.
     """
 
-    def __init__(self, urls: VenueUrls, *, clock: Clock, on_order_sent: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        urls: VenueUrls,
+        *,
+        clock: Clock,
+        on_order_sent: Callable[[str], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        share: float = GUEST_SHARE,
+    ) -> None:
         self.urls = urls
         self.clock = clock
+        chance = random.Random()  # noqa: S311  jitter only
+        self.budget = Budget(monotonic=monotonic, chance=chance, share=share)
+        self.venue_clock = VenueClock(wall=clock, monotonic=monotonic, ask=self._venue_time_s)
+        # Why no order may leave this process any more; empty while all is well.
+        self.standstill = ""
+        self._hosts = ((urls.clob, endpoints.CLOB), (urls.gamma, endpoints.GAMMA), (urls.data, endpoints.DATA))
         self._on_order_sent = on_order_sent
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -68,9 +91,13 @@ class Transport:
             trace_configs=[self._tracing()],
         )
 
-    async def read(self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = READ_S) -> Answer:
+    async def read(
+        self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = READ_S, party: str = ""
+    ) -> Answer:
         """GET; any answer below 400. Raises Refused or Unavailable."""
-        return await self._request("GET", url, asked=Asked.READ, headers=headers, body=None, timeout_s=timeout_s)
+        return await self._request(
+            "GET", url, asked=Asked.READ, headers=headers, body=None, timeout_s=timeout_s, party=party
+        )
 
     async def change(
         self,
@@ -80,11 +107,27 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | None,
         timeout_s: float = CHANGE_S,
-        order_hash: str = "",
+        order_hashes: Sequence[str] = (),
+        party: str = "",
+        cost: int = 1,
+        expected: Sequence[int] = (),
     ) -> Answer:
-        """A request that may change something, sent once. Raises Refused, Unavailable or OutcomeUnknown."""
+        """A request that may change something, sent once. Raises Refused, Unavailable or OutcomeUnknown.
+
+        `party` is who asks: the signer whose own budget it counts against, `cost` orders or cancels.
+        `expected` are error statuses whose answer the caller reads itself.
+        """
         return await self._request(
-            method, url, asked=Asked.CHANGE, headers=headers, body=body, timeout_s=timeout_s, order_hash=order_hash
+            method,
+            url,
+            asked=Asked.CHANGE,
+            headers=headers,
+            body=body,
+            timeout_s=timeout_s,
+            order_hashes=order_hashes,
+            party=party,
+            cost=cost,
+            expected=expected,
         )
 
     async def socket(self, url: str) -> aiohttp.ClientWebSocketResponse[bool]:
@@ -105,8 +148,13 @@ class Transport:
         headers: Mapping[str, str] | None,
         body: bytes | None,
         timeout_s: float,
-        order_hash: str = "",
+        order_hashes: Sequence[str] = (),
+        party: str = "",
+        cost: int = 1,
+        expected: Sequence[int] = (),
     ) -> Answer:
+        endpoint = self._endpoint(method, url)
+        await self.budget.take(endpoint, party=party, cost=cost)
         sent_headers = {"Accept": _JSON, **(headers or {})}
         if body is not None:
             sent_headers["Content-Type"] = _JSON
@@ -118,17 +166,36 @@ class Transport:
                 headers=sent_headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S),
-                trace_request_ctx=order_hash,
+                trace_request_ctx=order_hashes,
             ) as response:
+                pause = self.budget.answered(endpoint, party=party, status=response.status, headers=response.headers)
                 answer = Answer(response.status, await _bounded(response))
                 retry_after = response.headers.get("Retry-After", "")
         except (aiohttp.ClientError, ssl.SSLError, TimeoutError, OSError) as error:
             raise error_map.from_exception(error, asked) from error
-        if order_hash:
+        if order_hashes:
             fp("F7")
-        if answer.status >= 300:
-            raise error_map.from_answer(answer.status, answer.body, retry_after, asked)
+        if answer.status >= 300 and answer.status not in expected:
+            failure = error_map.from_answer(answer.status, answer.body, retry_after, asked)
+            if pause is not None and isinstance(failure, Unavailable) and failure.retry_after_s is None:
+                failure.retry_after_s = pause
+            raise failure
         return answer
+
+    async def _venue_time_s(self) -> int:
+        answer = await self.read(f"{self.urls.clob}/time")
+        text = answer.body.decode("ascii", "replace").strip().strip('"').partition(".")[0]
+        if not text.isdecimal() or len(text) > 12:
+            raise Unavailable("The venue's time cannot be read.", code="BAD_ANSWER")
+        return int(text)
+
+    def _endpoint(self, method: str, url: str) -> Endpoint:
+        """Which budgets the request counts against; ids at the end of a path are no part of it."""
+        for base, host in self._hosts:
+            if url.startswith(base):
+                path = url[len(base) :].partition("?")[0]
+                return endpoints.endpoint(method, host, "/".join(path.split("/", 3)[:3]))
+        return endpoints.endpoint(method, endpoints.OTHER, "")
 
     def _tracing(self) -> aiohttp.TraceConfig:
         config = aiohttp.TraceConfig()
@@ -137,14 +204,15 @@ class Transport:
 
     async def _chunk_sent(self, _: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
         """Called just before the write, which follows without yielding: the next turn of the loop is after it."""
-        order_hash = context.trace_request_ctx
-        if order_hash:
-            asyncio.get_running_loop().call_soon(self._order_sent, order_hash)
+        order_hashes = context.trace_request_ctx
+        if order_hashes:
+            asyncio.get_running_loop().call_soon(self._orders_sent, order_hashes)
 
-    def _order_sent(self, order_hash: str) -> None:
+    def _orders_sent(self, order_hashes: Sequence[str]) -> None:
         fp("F6")
         if self._on_order_sent is not None:
-            self._on_order_sent(order_hash)
+            for order_hash in order_hashes:
+                self._on_order_sent(order_hash)
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
