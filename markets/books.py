@@ -14,8 +14,19 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from markets.domain.book import Book
+from markets.domain.continuity import Notebook, Subject, Trouble
 from markets.venue.errors import VenueError
-from markets.venue.ports import BookLevel, BookSnapshot, FeedStatus, LevelChange, MarketEvent, TickChange
+from markets.venue.ports import (
+    BestTold,
+    BookLevel,
+    BookSnapshot,
+    FeedStatus,
+    LastTrade,
+    LevelChange,
+    MarketEvent,
+    Side,
+    TickChange,
+)
 from polyhub.lib import clock
 from polyhub.lib.clock import Clock
 
@@ -32,7 +43,12 @@ RETRY_MS = 1_000
 ABSENT_RETRY_MS = 10_000
 # Doubtful books are fetched eagerly only for tokens asked for this recently.
 WANTED_MS = 60_000
+# A token whose changes do not add up is asked for anew on the stream at most this often.
+RESUBSCRIBE_MS = 5_000
+# The recipe of the venue's checksum is believed once it has agreed this often.
+AGREED_OFTEN = 20
 FETCHES = 8
+SAMPLE_MS = 1_000
 _TURN_S = 0.25
 
 
@@ -61,7 +77,7 @@ class TrustedBook:
 
 @dataclass(frozen=True, slots=True)
 class Untrusted:
-    """Why there is no book to act on: NO_BOOK, NO_ORDERBOOK, FEED_DOWN, CROSSED, UNCONFIRMED."""
+    """Why there is no book to act on: NO_BOOK, NO_ORDERBOOK, FEED_DOWN, CROSSED, DISAGREES, UNCONFIRMED."""
 
     reason: str
     age_ms: int
@@ -74,6 +90,14 @@ class _Entry:
     is_streamed: bool = False
     was_dumped: bool = False
     is_absent: bool = False
+    # The stream that carries this token is connected, as far as we were told.
+    is_connected: bool = False
+    # The venue named other best prices than this book has, and no whole book came since.
+    disagrees: bool = False
+    hash: str = ""
+    # When each level was told last, by side and price: the newest word on a level stands, in whatever order it comes.
+    told: dict[tuple[str, int], int] = field(default_factory=dict)
+    resubscribed_ms: int = 0
     venue_ms: int = 0
     snapshot_ms: int = 0
     confirmed_ms: int = 0
@@ -88,14 +112,23 @@ class BookCache:
     """`need` and `view` never wait. `run` feeds the cache until it is cancelled."""
 
     def __init__(
-        self, *, stream: BookStream, fetch: Callable[[str], Awaitable[BookSnapshot | None]], clock: Clock
+        self,
+        *,
+        stream: BookStream,
+        fetch: Callable[[str], Awaitable[BookSnapshot | None]],
+        clock: Clock,
+        notebook: Notebook | None = None,
     ) -> None:
         self._stream = stream
         self._fetch = fetch
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = defaultdict(list)
-        self._connected = False
+        self._is_up: bool | None = None
+        self._notes = notebook or Notebook()
+        self._on_trade: list[Callable[[LastTrade], None]] = []
+        self._hashes_agreed = 0
+        self._sampled_ms = 0
         self._fresh: list[str] = []
         self._wake = asyncio.Event()
         self._gate = asyncio.Semaphore(FETCHES)
@@ -103,7 +136,21 @@ class BookCache:
 
     @property
     def connected(self) -> bool:
-        return self._connected
+        """Every token's stream is."""
+        return bool(self._is_up) and all(entry.is_connected for entry in self._entries.values() if entry.was_dumped)
+
+    @property
+    def notebook(self) -> Notebook:
+        return self._notes
+
+    @property
+    def token_ids(self) -> list[str]:
+        """Tokens whose books are kept."""
+        return list(self._entries)
+
+    def on_trade(self, told: Callable[[LastTrade], None]) -> None:
+        """Hear of every trade the stream prints in the kept tokens."""
+        self._on_trade.append(told)
 
     def need(self, token_ids: Sequence[str]) -> None:
         """Keep books of these tokens from now on (until nobody asks for them for ten minutes)."""
@@ -190,6 +237,11 @@ class BookCache:
         match event:
             case LevelChange():
                 self._change(event)
+            case BestTold():
+                self._compare(event)
+            case LastTrade():
+                for told in self._on_trade:
+                    told(event)
             case BookSnapshot(token_id=token_id):
                 entry = self._entries.get(token_id)
                 if entry is not None:
@@ -200,19 +252,59 @@ class BookCache:
                 if entry is not None:
                     entry.tick_units = tick
                     self._tell(token_id)
-            case FeedStatus(connected=connected):
-                is_new = not (connected and self._connected)
-                self._connected = connected
-                # Something was missed: every book is told anew (a new connection does) or fetched, or not believed.
-                for entry in self._entries.values():
-                    entry.is_streamed = False
-                    entry.was_dumped = entry.was_dumped and not is_new
+            case FeedStatus():
+                self._status(event)
+
+    def _status(self, status: FeedStatus) -> None:
+        """Something was missed: each book is told anew (a new connection does) or fetched, or not believed."""
+        now = self._now()
+        if not status.connected and self._is_up:
+            self._notes.note(Trouble.RECONNECT, Subject.STREAM, "market", at_ms=now, detail=status.reason)
+        elif status.connected and status.reason:
+            self._notes.note(Trouble.UNREADABLE, Subject.STREAM, "market", at_ms=now, detail=status.reason)
+        self._is_up = status.connected
+        for token_id in self._entries if status.tokens is None else status.tokens:
+            entry = self._entries.get(token_id)
+            if entry is None:
+                continue
+            if entry.is_streamed:
+                self._notes.note(Trouble.GAP, Subject.ASSET, token_id, at_ms=now, detail=status.reason)
+            is_new = not (status.connected and entry.is_connected)
+            entry.is_connected = status.connected
+            entry.is_streamed = False
+            entry.was_dumped = entry.was_dumped and not is_new
+
+    def _compare(self, told: BestTold) -> None:
+        """The venue names the best prices beside each change: another answer of ours means that one was missed."""
+        entry = self._entries.get(told.token_id)
+        if entry is None or not entry.has_book or told.venue_ms < entry.venue_ms:
+            return
+        entry.hash = told.hash
+        ours = (entry.book.best_bid, entry.book.best_ask)
+        if ours == (told.bid_units, told.ask_units) or entry.disagrees or not entry.is_streamed:
+            return
+        entry.disagrees = True
+        detail = f"best {ours[0]}/{ours[1]}, the venue says {told.bid_units}/{told.ask_units}"
+        self._notes.note(Trouble.DISAGREEMENT, Subject.ASSET, told.token_id, at_ms=self._now(), detail=detail)
+        self._tell(told.token_id)
+
+    def _is_credible(self, snapshot: BookSnapshot) -> bool:
+        """False for a book that does not give its own checksum, once checksums have proven to agree at all."""
+        if snapshot.is_hash_right is not False:
+            self._hashes_agreed += snapshot.is_hash_right is True
+            return True
+        self._notes.note(Trouble.CHECKSUM, Subject.ASSET, snapshot.token_id, at_ms=self._now())
+        return self._hashes_agreed < AGREED_OFTEN
 
     def _change(self, change: LevelChange) -> None:
         entry = self._entries.get(change.token_id)
         # Older than the whole book we have: already in it.
         if entry is None or not entry.has_book or change.venue_ms < entry.snapshot_ms:
             return
+        level = (change.side.value, change.price_units)
+        if entry.told.get(level, 0) > change.venue_ms:
+            return
+        entry.told[level] = change.venue_ms
         entry.book.apply_level(change.side.value, change.price_units, change.share_units)
         entry.venue_ms = max(entry.venue_ms, change.venue_ms)
         if entry.is_streamed:
@@ -221,20 +313,35 @@ class BookCache:
         self._tell(change.token_id)
 
     def _take(self, entry: _Entry, snapshot: BookSnapshot, *, streamed: bool) -> None:
-        """Replace a book by a whole one, unless what the stream told since is newer."""
-        if not streamed and entry.is_streamed and snapshot.venue_ms < entry.venue_ms:
+        """Take a whole book, but for levels of which newer was told since; one older than the last is left out."""
+        # The same checksum as the stream told last is the same state, whatever the two clocks say.
+        is_same_state = bool(snapshot.hash) and snapshot.hash == entry.hash
+        newest = entry.snapshot_ms if streamed or entry.disagrees else entry.venue_ms
+        if entry.is_streamed and snapshot.venue_ms < newest and not is_same_state:
             return
-        bids, asks = _levels(snapshot.bids), _levels(snapshot.asks)
+        if not self._is_credible(snapshot):
+            if streamed:
+                entry.is_streamed = entry.was_dumped = False
+            return
+        if streamed and not entry.is_streamed:
+            # What a connection tells first is how things are now, also for a venue whose clock went back.
+            entry.told.clear()
+            entry.venue_ms = entry.snapshot_ms = 0
+        bids, asks = _merged(entry, snapshot)
         if not streamed and entry.is_streamed and (bids, asks) != (entry.book.levels("BUY"), entry.book.levels("SELL")):
             self.mismatches += 1
+            detail = "another book over REST"
+            self._notes.note(Trouble.DISAGREEMENT, Subject.ASSET, snapshot.token_id, at_ms=self._now(), detail=detail)
         entry.book.replace(bids=bids, asks=asks)
-        entry.has_book, entry.is_absent, entry.copy = True, False, None
+        entry.has_book, entry.is_absent, entry.copy, entry.disagrees = True, False, None, False
+        entry.is_connected = entry.is_connected or streamed
         # The stream's changes continue a fetched book as well as its own, if nothing newer than it was heard.
-        continues = streamed or (entry.was_dumped and snapshot.venue_ms >= entry.venue_ms)
+        continues = streamed or is_same_state or (entry.was_dumped and snapshot.venue_ms >= entry.venue_ms)
         entry.was_dumped = entry.was_dumped or streamed
-        entry.is_streamed = entry.is_streamed or (continues and self._connected)
+        entry.is_streamed = entry.is_streamed or (continues and entry.is_connected)
+        entry.hash = snapshot.hash or entry.hash
         entry.venue_ms = max(entry.venue_ms, snapshot.venue_ms)
-        entry.snapshot_ms = snapshot.venue_ms
+        entry.snapshot_ms = max(entry.snapshot_ms, snapshot.venue_ms)
         entry.confirmed_ms = self._now()
         entry.tick_units, entry.min_share_units = snapshot.tick_units, snapshot.min_share_units
 
@@ -243,6 +350,8 @@ class BookCache:
             return "NO_ORDERBOOK"
         if entry.book.crossed:
             return "CROSSED"
+        if entry.disagrees:
+            return "DISAGREES"
         age = now - entry.confirmed_ms
         if entry.is_streamed:
             return "UNCONFIRMED" if age > UNCONFIRMED_MS else ""
@@ -263,7 +372,9 @@ class BookCache:
                 group.create_task(self.refresh(token_id))
             if fresh:
                 await self._stream.subscribe(fresh)
+            await self._resubscribe()
             await self._drop()
+            self._sample()
             try:
                 async with asyncio.timeout(_TURN_S):
                     await self._wake.wait()
@@ -283,6 +394,36 @@ class BookCache:
             wanted_now = now - entry.needed_ms <= WANTED_MS or token_id in self._watchers
             return since_fetch >= (RETRY_MS if wanted_now else COMPARE_MS)
         return now - entry.confirmed_ms >= COMPARE_MS and since_fetch >= COMPARE_MS
+
+    async def _resubscribe(self) -> None:
+        """Have the stream tell anew what it told wrongly: what was missed is not repeated otherwise."""
+        now = self._now()
+        doubtful = [
+            token_id
+            for token_id, entry in self._entries.items()
+            if (entry.disagrees or entry.book.crossed)
+            and entry.is_connected
+            and now - entry.resubscribed_ms >= RESUBSCRIBE_MS
+        ]
+        for token_id in doubtful:
+            self._entries[token_id].resubscribed_ms = now
+            self._notes.note(Trouble.RESUBSCRIBED, Subject.ASSET, token_id, at_ms=now)
+        if doubtful:
+            await self._stream.unsubscribe(doubtful)
+            await self._stream.subscribe(doubtful)
+
+    def _sample(self) -> None:
+        """How long each needed book was trusted, once a second."""
+        now = self._now()
+        passed = now - self._sampled_ms
+        if 0 <= passed < SAMPLE_MS:
+            return
+        if self._sampled_ms and 0 < passed < 10 * SAMPLE_MS:
+            for token_id, entry in self._entries.items():
+                if not entry.is_absent:
+                    trusted = passed if entry.has_book and not self._doubt(entry, now) else 0
+                    self._notes.watched(Subject.ASSET, token_id, needed_ms=passed, trusted_ms=trusted)
+        self._sampled_ms = now
 
     async def _drop(self) -> None:
         now = self._now()
@@ -306,3 +447,16 @@ class BookCache:
 
 def _levels(levels: Iterable[BookLevel]) -> list[tuple[int, int]]:
     return [(level.price_units, level.share_units) for level in levels]
+
+
+def _merged(entry: _Entry, snapshot: BookSnapshot) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The snapshot's levels, best first, with those of which newer is known; forgets the older words."""
+    bids, asks = _levels(snapshot.bids), _levels(snapshot.asks)
+    entry.told = {level: at for level, at in entry.told.items() if at > snapshot.venue_ms}
+    if not entry.told:
+        return bids, asks
+    sides = {Side.BUY.value: dict(bids), Side.SELL.value: dict(asks)}
+    for side, price in entry.told:
+        sides[side][price] = entry.book.size_at(side, price)
+    known = {side: [level for level in sides[side].items() if level[1]] for side in sides}
+    return sorted(known[Side.BUY.value], reverse=True), sorted(known[Side.SELL.value])

@@ -256,7 +256,7 @@ async def test_one_bad_entry_spoils_neither_the_frame_nor_the_stream(sandbox: Ru
         bad = {**good, "bids": [{"price": "nan", "size": "1"}]}
         doubt, book = stream.read(json.dumps([bad, good]))
         # Whoever keeps books must know that one of them missed something.
-        assert doubt == FeedStatus(connected=True, reason="unreadable frame")
+        assert doubt == FeedStatus(connected=True, reason="unreadable frame", tokens=("1",))
         assert isinstance(book, BookSnapshot)
         for text in ("INVALID OPERATION", "", "[", '{"event_type":"new_market","id":5}', "{}"):
             assert all(isinstance(event, FeedStatus) for event in stream.read(text))

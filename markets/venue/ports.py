@@ -205,6 +205,9 @@ class BookSnapshot(msgspec.Struct, frozen=True):
     received_ms: int
     tick_units: int = 100
     min_share_units: int = 5_000_000
+    # The venue's checksum of this book, and whether what was read gives the same; None where it was not told.
+    hash: str = ""
+    is_hash_right: bool | None = None
 
 
 class LevelChange(msgspec.Struct, frozen=True, gc=False):
@@ -215,6 +218,16 @@ class LevelChange(msgspec.Struct, frozen=True, gc=False):
     price_units: int
     share_units: int
     venue_ms: int
+
+
+class BestTold(msgspec.Struct, frozen=True, gc=False):
+    """What the venue says the best prices are once the changes just told are in; None is an empty side."""
+
+    token_id: str
+    bid_units: int | None
+    ask_units: int | None
+    venue_ms: int
+    hash: str = ""
 
 
 class TickChange(msgspec.Struct, frozen=True, gc=False):
@@ -232,10 +245,11 @@ class LastTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class FeedStatus(msgspec.Struct, frozen=True):
-    """The stream connected, was lost or went silent."""
+    """The stream connected, was lost or went silent. `tokens` are those it concerns, None all of them."""
 
     connected: bool
     reason: str = ""
+    tokens: tuple[str, ...] | None = None
 
 
 class LeaderTradeSeen(msgspec.Struct, frozen=True):
@@ -258,5 +272,5 @@ class LeaderTradeSeen(msgspec.Struct, frozen=True):
     outcome_index: int = 0
 
 
-MarketEvent = BookSnapshot | LevelChange | TickChange | LastTrade | FeedStatus
+MarketEvent = BookSnapshot | LevelChange | BestTold | TickChange | LastTrade | FeedStatus
 ActivityEvent = LeaderTradeSeen | FeedStatus

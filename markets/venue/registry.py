@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 from markets.books import BookCache
+from markets.shards import ShardedStream
 from markets.venue.polymarket.budget import GUEST_SHARE
 from markets.venue.polymarket.public import PublicClient, PublicPosition, TradingTerms
 from markets.venue.polymarket.session import PolymarketVenue
@@ -71,8 +72,8 @@ def open_activity_stream(
 
 
 def open_books(*, transport: Transport, public: PublicClient, chance: random.Random) -> BookCache:
-    """The process's one cache of public books; run its `run()` as a task."""
-    stream = open_market_stream(transport=transport, chance=chance)
+    """The process's one cache of public books, over as many sockets as they need; run its `run()` as a task."""
+    stream = ShardedStream(lambda: open_market_stream(transport=transport, chance=chance))
     return BookCache(stream=stream, fetch=public.book, clock=transport.clock)
 
 

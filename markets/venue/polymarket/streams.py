@@ -32,6 +32,7 @@ MARKET_WATCH = Watch(ping_s=10.0, silence_s=25.0, pong_counts=True)
 ACTIVITY_PING_S = 5.0
 ACTIVITY_SILENCE_S = 10.0
 _CHUNK = 200
+UNREADABLE = "unreadable frame"
 _REMEMBERED = 8192
 
 _FRAME = msgspec.json.Decoder(wire.MarketFrame)
@@ -96,7 +97,7 @@ class MarketStream:
             try:
                 yield from _market_events(frame, received)
             except BadAnswer as error:
-                yield self._bad(frame.asset_id or frame.market, error)
+                yield self._bad(frame.asset_id or frame.market, error, tokens=_tokens_of(frame))
 
     def _greeting(self) -> list[str]:
         """The form the venue wants first and only once; without tokens the first subscription will be it."""
@@ -115,10 +116,10 @@ class MarketStream:
                 return
         self._greeted.update(token_ids)
 
-    def _bad(self, name: str, error: Exception) -> FeedStatus:
+    def _bad(self, name: str, error: Exception, *, tokens: tuple[str, ...] | None = None) -> FeedStatus:
         self.bad_frames += 1
         logger.warning("A frame of the market stream cannot be read (%s): %s", name, error)
-        return FeedStatus(connected=True, reason="unreadable frame")
+        return FeedStatus(connected=True, reason=UNREADABLE, tokens=tokens)
 
 
 class ActivityStream:
@@ -206,6 +207,11 @@ def _market_events(frame: wire.MarketFrame, received_ms: int) -> Iterator[Market
                     numbers.share_units(change.size),
                     at,
                 )
+            # Told with every change, true once all of the frame are in.
+            for change in {change.asset_id: change for change in frame.price_changes or ()}.values():
+                told = parse.best_told(change, venue_ms=at)
+                if told is not None:
+                    yield told
         case "book":
             yield parse.book(frame, received_ms=received_ms)
         case "last_trade_price":
@@ -219,6 +225,12 @@ def _market_events(frame: wire.MarketFrame, received_ms: int) -> Iterator[Market
         case "tick_size_change":
             tick = numbers.tick_units(frame.new_tick_size or "")
             yield TickChange(frame.asset_id, tick, numbers.milliseconds(frame.timestamp))
+
+
+def _tokens_of(frame: wire.MarketFrame) -> tuple[str, ...] | None:
+    """Whose books a frame speaks of; None where it does not say."""
+    named = {frame.asset_id, *(change.asset_id for change in frame.price_changes or ())} - {""}
+    return tuple(sorted(named)) or None
 
 
 def _side(text: str, payload_id: str) -> Side:

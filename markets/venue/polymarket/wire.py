@@ -158,6 +158,25 @@ class BookRow(msgspec.Struct, frozen=True):
     asks: list[LevelRow]
     min_order_size: str | float | None = None
     tick_size: str | float | None = None
+    market: str = ""
+    hash: str = ""
+    neg_risk: bool | None = None
+    last_trade_price: str | None = None
+
+
+class HashedBook(msgspec.Struct, frozen=True):
+    """What the venue's checksum is taken of, in this order of keys and with an empty hash."""
+
+    market: str
+    asset_id: str
+    timestamp: str
+    hash: str
+    bids: list[LevelRow]
+    asks: list[LevelRow]
+    min_order_size: str | float | None
+    tick_size: str | float | None
+    neg_risk: bool | None
+    last_trade_price: str | None
 
 
 class FeeRow(msgspec.Struct, frozen=True):
@@ -321,6 +340,9 @@ class PriceChange(msgspec.Struct, frozen=True, gc=False):
     price: str
     size: str
     side: str
+    hash: str = ""
+    best_bid: str | None = None
+    best_ask: str | None = None
 
 
 class MarketFrame(msgspec.Struct, frozen=True):
@@ -340,6 +362,9 @@ class MarketFrame(msgspec.Struct, frozen=True):
     size: str = ""
     side: str = ""
     winning_asset_id: str = ""
+    hash: str = ""
+    neg_risk: bool | None = None
+    last_trade_price: str | None = None
 
 
 class UserFrame(msgspec.Struct, frozen=True):
