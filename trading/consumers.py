@@ -2,13 +2,13 @@
 
 Client: {"type": "auth", "token": T} (programs, first), {"type": "hello", "after": N or null}.
 Server: snapshot {seq, accounts, orders, ...}, event {seq, topic, payload}, resumed {seq}, services {services},
-error {code, message}.
+error {code, message}. After the error UNAVAILABLE nothing is told until `resumed`: the database was away.
 """
 
 import asyncio
 import json
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -43,20 +43,53 @@ TOO_MANY = 4429
 # A page says hello once for each connection and gap; each answer may be a whole snapshot.
 MOST_MESSAGES = 30
 PER_S = 10.0
+# In each web process: windows of one user, and programs that have not said who they are (they get 10 s for it).
+MOST_OF_USER = 20
+MOST_UNKNOWN = 200
+NOBODY = 0
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Part = Callable[[User, datetime], list[dict[str, Any]]]
 
 
+class Places:
+    """How many connections each user has in this process. One event loop uses it, so it needs no lock."""
+
+    def __init__(self, *, of_user: int = MOST_OF_USER, unknown: int = MOST_UNKNOWN) -> None:
+        self._of_user, self._unknown = of_user, unknown
+        self._taken: Counter[int] = Counter()
+
+    def take(self, user_id: int) -> bool:
+        if self._taken[user_id] >= (self._unknown if user_id == NOBODY else self._of_user):
+            return False
+        self._taken[user_id] += 1
+        return True
+
+    def leave(self, user_id: int) -> None:
+        self._taken[user_id] -= 1
+        if not self._taken[user_id]:
+            del self._taken[user_id]
+
+
+PLACES = Places()
+
+
 class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """One connection of one user. `parts` are what a snapshot holds."""
 
     def __init__(
-        self, *args: Any, parts: Mapping[str, Part], poll_s: float = POLL_S, recheck_s: float = RECHECK_S
+        self,
+        *args: Any,
+        parts: Mapping[str, Part],
+        poll_s: float = POLL_S,
+        recheck_s: float = RECHECK_S,
+        places: Places = PLACES,
     ) -> None:
         super().__init__(*args)
-        self._parts, self._poll_s, self._recheck_s = parts, poll_s, recheck_s
+        self._parts, self._poll_s, self._recheck_s, self._places = parts, poll_s, recheck_s, places
+        self._place: int | None = None
+        self._is_cut_off = False
         self._user: User | None = None
         self._token = ""
         self._seq: int | None = None
@@ -73,13 +106,29 @@ class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await super().__call__(scope, receive, send)
             finally:
                 watching.cancel()
+                self._leave_place()
 
     async def connect(self) -> None:
         user = self.scope.get("user")
-        self._user = user if user is not None and user.is_authenticated else None
+        signed_in = user if user is not None and user.is_authenticated else None
         await self.accept()
-        if self._user is not None:
+        if await self._has_place(signed_in.pk if signed_in else NOBODY):
+            self._user = signed_in
             await self._listen()
+
+    async def _has_place(self, user_id: int) -> bool:
+        """Trade this connection's place for one of that user; closes it when all of them are taken."""
+        if not self._places.take(user_id):
+            await self._refuse("TOO_MANY_CONNECTIONS", "Close some of your other windows or programs.", TOO_MANY)
+            return False
+        self._leave_place()
+        self._place = user_id
+        return True
+
+    def _leave_place(self) -> None:
+        if self._place is not None:
+            self._places.leave(self._place)
+            self._place = None
 
     async def disconnect(self, code: int) -> None:
         if self._user is not None and self.channel_layer is not None:
@@ -119,8 +168,9 @@ class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if found is None or Scope.READ_PORTFOLIO not in found.scopes or self._user is not None:
             await self._refuse("NOT_SIGNED_IN", "This token is unknown, expired, or lacks read:portfolio.", SIGNED_OUT)
             return
-        self._user, self._token = found.user, str(token)
-        await self._listen()
+        if await self._has_place(found.user_id):
+            self._user, self._token = found.user, str(token)
+            await self._listen()
 
     async def _listen(self) -> None:
         if self._user is None or self.channel_layer is None:
@@ -141,6 +191,7 @@ class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Everything since the last number sent, or a snapshot where that is not possible."""
         assert self._user is not None
         missed = None if self._seq is None else await _read(events.after, user_id=self._user.pk, seq=self._seq)
+        self._is_cut_off = False
         if missed is None:
             await self._send_snapshot()
             return
@@ -178,15 +229,24 @@ class HubConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                         await self._refuse("NOT_SIGNED_IN", "The session has ended.", SIGNED_OUT)
                         return
                 await self._refresh()
-            except (DatabaseError, InterfaceError):
-                # The database is away: the next look tries again, the client sees ages grow.
-                logger.exception("Push not read", extra={"user_id": self._user.pk})
+            except (DatabaseError, InterfaceError) as error:
+                await self._cut_off(error)
+
+    async def _cut_off(self, error: Exception) -> None:
+        """The database is away: said once, to the client and the log; the next look tries again."""
+        if self._is_cut_off:
+            return
+        self._is_cut_off = True
+        logger.warning("Pushes wait for the database: %s", type(error).__name__)
+        await self._say(
+            {"type": "error", "code": "UNAVAILABLE", "message": "The database does not answer; this goes on by itself."}
+        )
 
     async def _refresh(self) -> None:
         async with self._sending:
             if self._seq is None:
                 return
-            await self._send_changes()
+            await self._send_changes(resuming=self._is_cut_off)
             services = await _read(_service_rows, self._clock.now())
             if services != self._services:
                 self._services = services

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from channels.layers import channel_layers
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
+from django.db import connection
 from django.test import Client
 from django.urls import path
 from pytest_django.fixtures import Settings
@@ -23,7 +24,8 @@ from polyhub.lib.push import Push, push
 from polyhub.origin import SameOrigin, is_ours
 from polyhub.tests import world as worlds
 from polyhub.tests.world import NOW, World
-from trading.consumers import MOST_MESSAGES, TOO_MANY, HubConsumer
+from trading.consumers import MOST_MESSAGES, PLACES, TOO_MANY, HubConsumer, Places
+from trading.tests.test_runner import database_away
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,10 +48,10 @@ def world(transactional_db: None) -> World:
     return worlds.build()
 
 
-def application(*, poll_s: float = POLL_S, recheck_s: float = NEVER_S) -> Any:
+def application(*, poll_s: float = POLL_S, recheck_s: float = NEVER_S, places: Places = PLACES) -> Any:
     from channels.auth import AuthMiddlewareStack
 
-    consumer = HubConsumer.as_asgi(parts=asgi.PARTS, poll_s=poll_s, recheck_s=recheck_s)
+    consumer = HubConsumer.as_asgi(parts=asgi.PARTS, poll_s=poll_s, recheck_s=recheck_s, places=places)
     return SameOrigin(AuthMiddlewareStack(URLRouter([path("ws/", consumer)])))
 
 
@@ -64,7 +66,7 @@ async def cookie_of(user: User) -> bytes:
 
 @asynccontextmanager
 async def socket(
-    *, user: User | None = None, origin: bytes | None = ORIGIN, cookie: bytes | None = None, **times: float
+    *, user: User | None = None, origin: bytes | None = ORIGIN, cookie: bytes | None = None, **how: Any
 ) -> AsyncIterator[WebsocketCommunicator]:
     headers = [(b"host", b"testserver")]
     if origin is not None:
@@ -73,7 +75,7 @@ async def socket(
         cookie = await cookie_of(user)
     if cookie is not None:
         headers.append((b"cookie", cookie))
-    communicator = WebsocketCommunicator(application(**times), "/ws/", headers=headers)
+    communicator = WebsocketCommunicator(application(**how), "/ws/", headers=headers)
     connected, _ = await communicator.connect(timeout=20)
     assert connected
     awake = asyncio.create_task(_stay_awake())
@@ -276,6 +278,60 @@ async def test_a_flood_ends_the_connection(world: World) -> None:
             while (message := await mine.receive_output(timeout=60))["type"] != "websocket.close":
                 continue
         assert message["code"] == TOO_MANY
+
+
+async def test_one_user_has_so_many_connections_and_others_still_get_in(world: World) -> None:
+    places = Places(of_user=2)
+    cookie = await cookie_of(world.alice)
+    async with socket(cookie=cookie, places=places) as first:
+        await snapshot(first)
+        async with socket(cookie=cookie, places=places) as second, socket(cookie=cookie, places=places) as third:
+            await snapshot(second)
+            assert (await hear(third, "error"))["code"] == "TOO_MANY_CONNECTIONS"
+            assert (await third.receive_output(timeout=20))["code"] == TOO_MANY
+            async with socket(user=world.bob, places=places) as others:
+                await snapshot(others)
+        async with socket(cookie=cookie, places=places) as again:
+            await snapshot(again)
+    assert not places._taken
+
+
+async def test_a_token_opens_no_more_connections_than_its_user_may_have(world: World) -> None:
+    places = Places(of_user=1, unknown=2)
+    async with socket(user=world.alice, places=places) as page, socket(origin=None, places=places) as program:
+        await snapshot(page)
+        await program.send_json_to({"type": "auth", "token": world.api_token_text})
+        assert (await hear(program, "error"))["code"] == "TOO_MANY_CONNECTIONS"
+    async with socket(origin=None, places=places) as one, socket(origin=None, places=places) as two:
+        async with socket(origin=None, places=places) as three:
+            assert (await hear(three, "error"))["code"] == "TOO_MANY_CONNECTIONS"
+        # Who signs in makes room for the next stranger.
+        await one.send_json_to({"type": "auth", "token": world.api_token_text})
+        await snapshot(one)
+        async with socket(origin=None, places=places) as four:
+            await four.send_json_to({"type": "hello", "after": None})
+            assert (await hear(four, "error"))["code"] == "NOT_SIGNED_IN"
+        assert await two.receive_nothing()
+    assert not places._taken
+
+
+@pytest.fixture
+def own_connection(world: World) -> Iterator[None]:
+    """An outage cuts the connection of the test's own thread too."""
+    yield
+    connection.close()
+
+
+@pytest.mark.usefixtures("own_connection")
+async def test_a_client_is_told_once_that_the_database_is_away_and_goes_on_after_it(world: World) -> None:
+    async with socket(user=world.alice) as mine:
+        seq = (await snapshot(mine))["seq"]
+        with database_away():
+            assert (await hear(mine, "error"))["code"] == "UNAVAILABLE"
+            assert await mine.receive_nothing(timeout=POLL_S * 4)
+        assert (await hear(mine, "resumed"))["seq"] == seq
+        await tell(world.alice.pk, n=1)
+        assert (await hear(mine, "event"))["payload"] == {"n": 1}
 
 
 async def test_a_token_with_a_nul_is_refused_like_any_other(world: World) -> None:

@@ -34,6 +34,11 @@
     if (failed && !isAction(event)) event.detail.shouldSwap = false;
   });
 
+  // But the strip is about now: without an answer it says so instead of repeating what was.
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.target.id === "system-strip") event.target.toggleAttribute("data-stale", !event.detail.successful);
+  });
+
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset?.confirm;
     if (question && !window.confirm(question)) { event.preventDefault(); event.stopImmediatePropagation(); }

@@ -49,7 +49,16 @@
       document.body.dispatchEvent(new CustomEvent("live:event", { detail: message }));
       soon(message.topic, message.payload);
     },
-    resumed() { state("success", "Live updates on"); },
+    resumed() {
+      // Back after the database was away, or after a gap of ours.
+      state("success", "Live updates on");
+      soon("service.changed", null);
+    },
+    error(message) {
+      if (message.code !== "UNAVAILABLE") return;
+      state("warning", "Live updates: the database is away");
+      soon("service.changed", message);
+    },
     services(message) { soon("service.changed", message); },
   };
 
@@ -65,8 +74,10 @@
     });
     socket.addEventListener("close", (event) => {
       if (event.code === 4401) { state("warning", "Signed out"); return; }
+      const full = event.code === 4429;
+      if (full) tries = BACKOFF_MS.length;
       const wait = BACKOFF_MS[Math.min(tries++, BACKOFF_MS.length - 1)];
-      state("warning", "Live updates: reconnecting");
+      state("warning", full ? "Live updates off: too many open windows" : "Live updates: reconnecting");
       setTimeout(connect, wait * (0.75 + Math.random() / 2));
     });
   };
