@@ -16,52 +16,78 @@ from markets.venue.polymarket.endpoints import CANCELS, DEFAULT_TIER, LIMITS, OR
 
 # A process that agreed with nobody (a check, a command) takes this part; the rest is for those that did.
 GUEST_SHARE = 0.1
-# Of a window's requests so much at once, the rest evenly: together never more than the window allows.
-BURST = 0.25
+# Our clock and the venue's do not cut the same windows.
+MARGIN = 0.95
 # Reads leave this part of the wide budgets to orders and cancels.
 READS_LEAVE = 0.2
 PATIENCE_S = 2.0
 ORDER_PATIENCE_S = 1.0
 MAX_SIGNERS = 4096
+TRADING, READING = "trading", "reading"
 BACKOFF_S, BACKOFF_MAX_S = 1.0, 30.0
 WIDE = frozenset({"all", "clob", "gamma", "data"})
 
 
-class Bucket:
-    """Tokens that grow back. `hold_until` keeps it shut whatever it holds."""
+class Window:
+    """At most so many requests in any stretch of time, counted in twentieths of it. `hold_until` keeps it shut."""
 
-    __slots__ = ("_rate", "at", "capacity", "hold_until", "share", "tokens")
+    __slots__ = ("_counts", "_limit", "_step", "_window_s", "hold_until", "share", "used")
 
-    def __init__(self, *, capacity: float, rate: float, share: float, now: float) -> None:
-        self.capacity, self._rate, self.share = capacity, rate, share
-        self.tokens, self.at, self.hold_until = capacity * share, now, 0.0
+    def __init__(self, limit: Limit, *, share: float) -> None:
+        self._limit, self._window_s, self._step = limit.requests * MARGIN, limit.window_s, limit.window_s / 20
+        self.share, self.hold_until = share, 0.0
+        self.used: int = 0
+        self._counts: deque[list[float]] = deque()
 
-    @classmethod
-    def of(cls, limit: Limit, *, share: float, now: float) -> "Bucket":
-        burst = limit.requests * BURST
-        return cls(capacity=burst, rate=(limit.requests - burst) / limit.window_s, share=share, now=now)
+    def wait_s(self, now: float, *, leave: float = 0.0) -> float:
+        """Seconds until one more may go beside `leave` (a part of the whole); 0 when it may."""
+        counts = self._counts
+        # A slot's last request may have gone at its end.
+        while counts and counts[0][0] + self._step + self._window_s <= now:
+            self.used -= int(counts.popleft()[1])
+        wait = self.hold_until - now if self.hold_until > now else 0.0
+        over = self.used + 1 - self._limit * self.share * (1.0 - leave)
+        if over <= 0 or not self.used:
+            return wait
+        for start, count in counts:
+            over -= count
+            if over <= 0:
+                return max(wait, start + self._step + self._window_s - now)
+        return max(wait, self._window_s)
 
-    def resize(self, *, capacity: float, rate: float) -> None:
-        self.capacity, self._rate = capacity, rate
-        self.tokens = min(self.tokens, capacity * self.share)
-
-    def refill(self, now: float) -> None:
-        if now > self.at:
-            self.tokens = min(self.capacity * self.share, self.tokens + (now - self.at) * self._rate * self.share)
-            self.at = now
-
-    def wait_s(self, cost: float, now: float, *, leave: float = 0.0) -> float:
-        """Seconds until `cost` is there beside `leave` (a part of the capacity); 0 when it is. After `refill`."""
-        held = max(0.0, self.hold_until - now)
-        full = self.capacity * self.share
-        # A batch dearer than the whole bucket goes when the bucket is full, and leaves a debt.
-        missing = min(cost + leave * full, full) - self.tokens
-        return max(held, missing / (self._rate * self.share) if missing > 0 else 0.0)
+    def take(self, now: float) -> None:
+        if self._counts and now < self._counts[-1][0] + self._step:
+            self._counts[-1][1] += 1
+        else:
+            self._counts.append([now, 1])
+        self.used += 1
 
     def headroom(self, now: float) -> float:
-        """What is left, 0 to 1."""
-        self.refill(now)
-        return 0.0 if self.hold_until > now else max(0.0, self.tokens / (self.capacity * self.share))
+        """What is left of our part, 0 to 1."""
+        return 0.0 if self.wait_s(now) > 0 else max(0.0, 1.0 - self.used / (self._limit * self.share))
+
+
+class Bucket:
+    """Tokens that grow back: the signer's own limit. `hold_until` keeps it shut whatever it holds."""
+
+    __slots__ = ("_at", "_capacity", "_rate", "hold_until", "tokens")
+
+    def __init__(self, *, capacity: float, rate: float, now: float) -> None:
+        self._capacity, self._rate = capacity, rate
+        self.tokens, self._at, self.hold_until = capacity, now, 0.0
+
+    def resize(self, *, capacity: float, rate: float) -> None:
+        self._capacity, self._rate = capacity, rate
+        self.tokens = min(self.tokens, capacity)
+
+    def wait_s(self, cost: float, now: float) -> float:
+        """Seconds until `cost` is there; 0 when it is. What is dearer than the whole goes when all is there."""
+        if now > self._at:
+            self.tokens = min(self._capacity, self.tokens + (now - self._at) * self._rate)
+            self._at = now
+        missing = min(cost, self._capacity) - self.tokens
+        held = self.hold_until - now if self.hold_until > now else 0.0
+        return max(held, missing / self._rate) if missing > 0 else held
 
 
 @dataclass(slots=True)
@@ -93,14 +119,11 @@ class Budget:
     ) -> None:
         self._monotonic = monotonic
         self._chance = chance
-        now = monotonic()
-        self._buckets = {
-            name: [Bucket.of(limit, share=share, now=now) for limit in several] for name, several in limits.items()
-        }
+        self._windows = {name: [Window(limit, share=share) for limit in several] for name, several in limits.items()}
         self._signers: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
         self._lanes: dict[str, _Lane] = {}
         self._strikes: dict[str, int] = {}
-        self.taken = dict.fromkeys(self._buckets, 0)
+        self.taken = dict.fromkeys(self._windows, 0)
         self.waited = self.turned_away = self.limited = 0
 
     # -- before a request ----------------------------------------------------------------------------------------
@@ -114,23 +137,19 @@ class Budget:
     def _grab(self, endpoint: Endpoint, party: str, cost: float) -> float:
         """Take what the request costs and return 0, or take nothing and return the seconds to wait."""
         now = self._monotonic()
-        wait = 0.0
         own = self._signer(party, endpoint.signer_kind, now) if endpoint.signer_kind and party else None
-        if own is not None:
-            own.refill(now)
-            wait = own.wait_s(cost, now)
+        wait = own.wait_s(cost, now) if own is not None else 0.0
         leave = 0.0 if endpoint.signer_kind else READS_LEAVE
         # A batch is one request to the address, and so many orders to the signer.
         for name in endpoint.names:
-            for bucket in self._buckets[name]:
-                bucket.refill(now)
-                wait = max(wait, bucket.wait_s(1, now, leave=leave if name in WIDE else 0.0))
+            for window in self._windows[name]:
+                wait = max(wait, window.wait_s(now, leave=leave if name in WIDE else 0.0))
         if wait > 0.0:
             return wait
         for name in endpoint.names:
             self.taken[name] += 1
-            for bucket in self._buckets[name]:
-                bucket.tokens -= 1
+            for window in self._windows[name]:
+                window.take(now)
         if own is not None:
             own.tokens -= cost
         return 0.0
@@ -198,18 +217,15 @@ class Budget:
     def wait_s(self, endpoint: Endpoint, *, party: str = "", cost: float = 1) -> float:
         """How long a request asked for now would wait for room, not counting who stands before it."""
         now = self._monotonic()
-        buckets = [bucket for name in endpoint.names for bucket in self._buckets[name]]
         own = self._signer(party, endpoint.signer_kind, now) if endpoint.signer_kind and party else None
-        for bucket in buckets:
-            bucket.refill(now)
-        waits = [bucket.wait_s(1, now) for bucket in buckets]
-        return max(*waits, own.wait_s(cost, now) if own is not None else 0.0)
+        waits = [window.wait_s(now) for name in endpoint.names for window in self._windows[name]]
+        return max([*waits, own.wait_s(cost, now) if own is not None else 0.0])
 
     def _signer(self, party: str, kind: str, now: float) -> Bucket:
         found = self._signers.get((party, kind))
         if found is None:
             rate, capacity = _tier(DEFAULT_TIER, kind)
-            found = self._signers[party, kind] = Bucket(capacity=capacity, rate=rate, share=1.0, now=now)
+            found = self._signers[party, kind] = Bucket(capacity=capacity, rate=rate, now=now)
             if len(self._signers) > MAX_SIGNERS:
                 self._signers.popitem(last=False)
         return found
@@ -237,9 +253,10 @@ class Budget:
         pause = announced if announced is not None else backoff * (0.5 + self._chance.random() / 2)
         until = self._monotonic() + pause
         # The signer's own count is named in its headers; everything else is this machine's.
-        held = [own] if own is not None and "Poly-RateLimit-Remaining" in headers else self._buckets[endpoint.lane]
-        for bucket in held:
-            bucket.hold_until = max(bucket.hold_until, until)
+        if own is not None and "Poly-RateLimit-Remaining" in headers:
+            own.hold_until = max(own.hold_until, until)
+        else:
+            self.hold({endpoint.lane: pause})
         return pause
 
     def _believe(self, own: Bucket, kind: str, headers: Mapping[str, str]) -> None:
@@ -253,32 +270,41 @@ class Budget:
 
     # -- with the other processes --------------------------------------------------------------------------------
 
-    def share(self, part: float) -> None:
-        """This process's part (0 to 1) of every budget of the address."""
-        now = self._monotonic()
-        for several in self._buckets.values():
-            for bucket in several:
-                bucket.refill(now)
-                bucket.share = max(part, 1e-6)
-                bucket.tokens = min(bucket.tokens, bucket.capacity * bucket.share)
+    def share(self, group: str, part: float) -> None:
+        """This process's part (0 to 1) of every budget of a group (TRADING, READING)."""
+        for name, several in self._windows.items():
+            if group_of(name) == group:
+                for window in several:
+                    window.share = max(part, 1e-6)
+
+    def demand(self, group: str) -> int:
+        """Requests of the last window, and those waiting, that count against the group."""
+        sent: int = sum(several[0].used for name, several in self._windows.items() if group_of(name) == group)
+        waiting = sum(
+            len(queue)
+            for name, lane in self._lanes.items()
+            if group_of(name) == group
+            for queue in lane.parties.values()
+        )
+        return sent + waiting
 
     def hold(self, seconds: Mapping[str, float]) -> None:
-        """Pauses other processes were told of."""
+        """Shut budgets for a while."""
         now = self._monotonic()
         for name, pause in seconds.items():
-            for bucket in self._buckets.get(name, ()):
-                bucket.hold_until = max(bucket.hold_until, now + pause)
+            for window in self._windows.get(name, ()):
+                window.hold_until = max(window.hold_until, now + pause)
 
     def held(self) -> dict[str, float]:
         """Budgets that are shut now, and for how many seconds."""
         now = self._monotonic()
-        rests = {name: max(bucket.hold_until for bucket in several) - now for name, several in self._buckets.items()}
+        rests = {name: max(window.hold_until for window in several) - now for name, several in self._windows.items()}
         return {name: rest for name, rest in rests.items() if rest > 0}
 
     def headroom(self) -> dict[str, float]:
         """What is left of our part of each budget, 0 to 1."""
         now = self._monotonic()
-        return {name: min(bucket.headroom(now) for bucket in several) for name, several in self._buckets.items()}
+        return {name: min(window.headroom(now) for window in several) for name, several in self._windows.items()}
 
     def detail(self) -> dict[str, object]:
         """For people: the tightest budget, and how often anything had to wait."""
@@ -290,6 +316,11 @@ class Budget:
             "turned_away": self.turned_away,
             "limited": self.limited,
         }
+
+
+def group_of(name: str) -> str:
+    """Sending and cancelling orders is one thing processes share, everything else another."""
+    return TRADING if name.startswith(("POST /order", "DELETE /")) else READING
 
 
 def _tier(tier: str, kind: str) -> tuple[int, int]:
