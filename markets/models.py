@@ -7,6 +7,7 @@ from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 
 from markets.domain.catalogue import Resolution
+from markets.domain.continuity import Subject, Trouble
 from polyhub.lib.choices import choices_of, one_of
 
 
@@ -117,6 +118,8 @@ class Token(models.Model):
     market = models.ForeignKey("markets.Market", on_delete=models.PROTECT, related_name="tokens")
     outcome = models.CharField(max_length=120)
     outcome_index = models.PositiveSmallIntegerField()
+    # When the venue's own price history was imported.
+    history_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["market", "outcome_index"], name="token_outcome_once")]
@@ -137,6 +140,112 @@ class Quote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.best_bid}/{self.best_ask}"
+
+
+class Interest(models.Model):
+    """Somebody looks at this token's book until then: an open page, a client of the socket."""
+
+    token = models.OneToOneField("markets.Token", on_delete=models.CASCADE, related_name="interest")
+    until_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"until {self.until_at}"
+
+
+class BookView(models.Model):
+    """The newest book of a token somebody looks at, for pages and clients (never for deciding an order).
+
+    `bids` and `asks` are [price, shares] as strings, best first. An untrusted book says why and is shown as such.
+    """
+
+    token = models.OneToOneField("markets.Token", on_delete=models.CASCADE, related_name="book_view")
+    bids = models.JSONField(default=list)
+    asks = models.JSONField(default=list)
+    # Empty while the book is trusted.
+    doubt = models.CharField(max_length=20, blank=True, default="")
+    tick_size = models.DecimalField(max_digits=6, decimal_places=4, default="0.01")
+    venue_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.doubt or "trusted"
+
+
+class Candle(models.Model):
+    """What a token's price did in one span of time: of trades where there were any, else of the mid quotes."""
+
+    pk = models.CompositePrimaryKey("token_id", "span_s", "at")
+    token = models.ForeignKey("markets.Token", on_delete=models.CASCADE, related_name="candles")
+    span_s = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    open = models.DecimalField(max_digits=6, decimal_places=5)
+    high = models.DecimalField(max_digits=6, decimal_places=5)
+    low = models.DecimalField(max_digits=6, decimal_places=5)
+    close = models.DecimalField(max_digits=6, decimal_places=5)
+    shares = models.DecimalField(max_digits=24, decimal_places=6, default=0)
+    trades = models.PositiveIntegerField(default=0)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField()
+    # The venue's price history is in it: part or all of it was not seen by us.
+    is_imported = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(low__lte=models.F("open"), high__gte=models.F("open"))
+                & models.Q(low__lte=models.F("close"), high__gte=models.F("close")),
+                name="candle_spans_its_ends",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at} {self.close}"
+
+
+class ContinuityDay(models.Model):
+    """One day of one token, stream or leader: how long it was needed and trusted, and what went wrong."""
+
+    day = models.DateField()
+    subject = models.CharField(max_length=10, choices=choices_of(Subject))
+    name = models.CharField(max_length=80)
+    needed_ms = models.BigIntegerField(default=0)
+    trusted_ms = models.BigIntegerField(default=0)
+    reconnects = models.PositiveIntegerField(default=0)
+    gaps = models.PositiveIntegerField(default=0)
+    unreadable = models.PositiveIntegerField(default=0)
+    disagreements = models.PositiveIntegerField(default=0)
+    checksums = models.PositiveIntegerField(default=0)
+    resubscribed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["day", "subject", "name"], name="continuity_day_once"),
+            one_of("subject", Subject, name="continuity_subject_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.subject} {self.name}"
+
+    @property
+    def coverage(self) -> float | None:
+        """Part of the needed time for which the book was trusted; None where nothing was needed."""
+        return self.trusted_ms / self.needed_ms if self.needed_ms else None
+
+
+class Incident(models.Model):
+    """Something that went wrong with the data, in words; removed after a month."""
+
+    at = models.DateTimeField(db_index=True)
+    subject = models.CharField(max_length=10, choices=choices_of(Subject))
+    name = models.CharField(max_length=80)
+    trouble = models.CharField(max_length=20, choices=choices_of(Trouble))
+    detail = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        constraints = [one_of("trouble", Trouble, name="incident_trouble_known")]
+
+    def __str__(self) -> str:
+        return f"{self.trouble} {self.name}"
 
 
 class WatchedWallet(models.Model):

@@ -11,7 +11,8 @@ from django.db import connection
 from django.db.models import Count, DecimalField, F, QuerySet
 from django.db.models.functions import Coalesce
 
-from markets.models import CataloguePass, LeaderTrade, Market, Quote, Token, WatchedWallet
+from markets.models import Candle, CataloguePass, LeaderTrade, Market, Quote, Token, WatchedWallet
+from polyhub.lib import money
 from polyhub.lib.errors import AppError
 from polyhub.lib.money import ZERO
 
@@ -22,6 +23,16 @@ MOST_CATEGORIES = 40
 class MarketNotFound(AppError):
     code = "NOT_FOUND"
     http_status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """One trade the market stream told."""
+
+    at: datetime
+    is_buy: bool
+    price: Decimal
+    shares: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,25 @@ def neg_risk_siblings(*, market: Market) -> QuerySet[Market]:
     return Market.objects.filter(neg_risk_group=market.neg_risk_group).order_by(
         F("volume_24h_usdc").desc(nulls_last=True), "id"
     )
+
+
+def candles(*, token: Token, span_s: int, since: datetime) -> QuerySet[Candle]:
+    """A token's candles of one span, oldest first."""
+    return Candle.objects.filter(token=token, span_s=span_s, at__gte=since).order_by("at")
+
+
+def tape(*, token: Token, limit: int) -> list[Print]:
+    """The newest trades of a token, newest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT at, is_buy, price_units, share_units FROM markets_tradetick
+               WHERE token_id = %s ORDER BY at DESC LIMIT %s""",
+            [token.pk, limit],
+        )
+        return [
+            Print(at, is_buy, money.price_from_units(price), money.from_units(shares))
+            for at, is_buy, price, shares in cursor.fetchall()
+        ]
 
 
 def categories() -> list[str]:
