@@ -14,7 +14,7 @@ from markets.venue.ports import Side
 from markets.venue.sandbox import depth, wallets, wire
 from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.events import LeaderTradeEvent, MarketDef, ResolveEvent, SideText, TickSizeEvent
-from markets.venue.sandbox.faults import FaultRequest
+from markets.venue.sandbox.faults import AT_ONCE, FaultRequest
 from markets.venue.sandbox.http import error, reply
 from markets.venue.sandbox.replay import Replay
 from markets.venue.simulator.ledger import LedgerBroken
@@ -146,9 +146,8 @@ class Control:
     async def add_fault(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=FaultRequest)
         fault = self._sandbox.faults.add(asked, now_ms=self._sandbox.now_ms())
-        if asked.name == "close_socket":
-            for connection in self._sandbox.hub.of_channel(asked.channel):
-                connection.close()
+        if asked.name in AT_ONCE:
+            self._sandbox.publisher.sockets.at_once(asked)
             self._sandbox.faults.clear(fault.fault_id)
         return reply(fault.as_wire())
 

@@ -1,14 +1,16 @@
 """Turns what happened at the exchange into frames on the three sockets and rows of the public record."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from markets.venue.ports import Side, TradeStatus
-from markets.venue.sandbox import wire
+from markets.venue.sandbox import market_frames, wire
 from markets.venue.sandbox.catalogue import Catalogue
+from markets.venue.sandbox.events import MarketDef
 from markets.venue.sandbox.faults import Faults
 from markets.venue.sandbox.hub import Connection, Hub
 from markets.venue.sandbox.record import PublicRecord, PublicTrade
+from markets.venue.sandbox.socket_faults import SocketFaults
 from markets.venue.simulator.matching import Exchange
 from markets.venue.simulator.orders import ExchangeEvent, Leg, LevelChanged, OrderChanged, Trade, TradeChanged
 from polyhub.lib import money
@@ -39,7 +41,8 @@ class Publisher:
         self._exchange = exchange
         self._catalogue = catalogue
         self._hub = hub
-        self._faults = faults
+        self._best: dict[str, market_frames.Best] = {}
+        self.sockets = SocketFaults(hub, faults, self._wallets_of)
         self._record = record
 
     def publish(self, now_ms: int) -> None:
@@ -72,34 +75,33 @@ class Publisher:
             market, token_id, bids, asks, now_ms=now_ms, last="" if last is None else wire.price(last), tick=tick
         )
 
+    def opening_books(self, tokens: Iterable[str], now_ms: int) -> list[wire.Json]:
+        """What a socket hears on subscribing. From here on a changed best price is news."""
+        known = [token for token in tokens if token in self._catalogue.by_token]
+        self._best.update((token, self._exchange.best(token)) for token in known)
+        return [{"event_type": "book", **self.book(token, now_ms)} for token in known]
+
+    def listed(self, market: MarketDef, now_ms: int) -> None:
+        """Tell every socket that asked for it of a new market."""
+        frame = market_frames.new_market(market, self._catalogue, now_ms=now_ms)
+        self.sockets.send(
+            self._hub.custom(), wire.encode(frame), event="new_market", tokens=market.token_ids, now_ms=now_ms
+        )
+
     def tick_changed(self, condition_id: str, old: int, new: int, now_ms: int) -> None:
         market = self._catalogue.by_condition[condition_id]
         for token in market.token_ids:
-            frame = {
-                "event_type": "tick_size_change",
-                "asset_id": token,
-                "market": condition_id,
-                "old_tick_size": wire.price(old),
-                "new_tick_size": wire.price(new),
-                "timestamp": str(now_ms),
-            }
-            self._send(self._hub.market([token]), wire.encode(frame), now_ms)
+            frame = market_frames.tick_size_change(market, token, old=old, new=new, now_ms=now_ms)
+            self._tell_token(token, frame, now_ms)
 
     def resolved(self, condition_id: str, winning_token: str, paid: dict[str, int], now_ms: int) -> None:
         """Tell sockets that asked for it, and record what each wallet was paid."""
         market = self._catalogue.by_condition[condition_id]
-        frame = {
-            "event_type": "market_resolved",
-            "id": self._catalogue.gamma_id(condition_id),
-            "market": condition_id,
-            "assets_ids": list(market.token_ids),
-            "winning_asset_id": winning_token,
-            "winning_outcome": wire.outcome(market, winning_token),
-            "timestamp": str(now_ms),
-            "tags": [],
-        }
+        frame = market_frames.market_resolved(market, self._catalogue, winning_token=winning_token, now_ms=now_ms)
         listeners = [one for one in self._hub.market(market.token_ids) if one.custom]
-        self._send(listeners, wire.encode(frame), now_ms)
+        self.sockets.send(
+            listeners, wire.encode(frame), event="market_resolved", tokens=market.token_ids, now_ms=now_ms
+        )
         for token in market.token_ids:
             self._record.last_price[token] = money.PRICE_UNITS if token == winning_token else 0
         for wallet, units in paid.items():
@@ -138,7 +140,7 @@ class Publisher:
                 address=self._catalogue.address(order.new.wallet),
                 now_ms=now_ms,
             )
-            self._send(listeners, wire.encode(frame), now_ms)
+            self.sockets.send(listeners, wire.encode(frame), event="order", tokens=[order.new.token_id], now_ms=now_ms)
 
     def _trade_changed(self, event: TradeChanged, now_ms: int) -> None:
         trade = event.trade
@@ -152,7 +154,7 @@ class Publisher:
             if listeners:
                 row = self.trade_row(trade, leg.wallet)
                 frame = wire.trade_event(row, status=str(event.status), now_ms=now_ms)
-                self._send(listeners, wire.encode(frame), now_ms)
+                self.sockets.send(listeners, wire.encode(frame), event="trade", tokens=[leg.token_id], now_ms=now_ms)
 
     def trade_row(self, trade: Trade, viewer: str) -> wire.Json:
         """A trade as `viewer` (a wallet's key) sees it."""
@@ -177,56 +179,36 @@ class Publisher:
         if not listeners:
             return
         if changes.levels:
-            self._send(listeners, self._price_change(market.token_ids, changes.levels, now_ms), now_ms)
+            self._levels_changed(market, changes.levels, listeners, now_ms)
         for trade in changes.trades:
-            wanted = self._hub.market([trade.taker.token_id])
-            self._send(wanted, wire.encode(self._last_trade(trade, market.fee_rate, now_ms)), now_ms)
+            self._tell_token(trade.taker.token_id, market_frames.last_trade_price(trade, market, now_ms=now_ms), now_ms)
         if changes.trades:
             for token in market.token_ids:
-                wanted = self._hub.market([token])
-                if wanted:
-                    self._send(wanted, wire.encode({"event_type": "book", **self.book(token, now_ms)}), now_ms)
+                if self._hub.market([token]):
+                    self._tell_token(token, {"event_type": "book", **self.book(token, now_ms)}, now_ms)
 
-    def _price_change(self, tokens: tuple[str, str], levels: list[LevelChanged], now_ms: int) -> str:
-        bests = [self._exchange.best(token) for token in tokens]
-        rows: list[wire.Json] = []
-        for change in levels:
-            mirrored = Side.SELL if change.side is Side.BUY else Side.BUY
-            both = (
-                (tokens[0], change.side, change.price_units, bests[0]),
-                (tokens[1], mirrored, money.PRICE_UNITS - change.price_units, bests[1]),
-            )
-            for token, side, price, (bid, ask) in both:
-                row = {
-                    "asset_id": token,
-                    "price": wire.price(price),
-                    "size": wire.amount(change.share_units),
-                    "side": str(side),
-                    "hash": "",
-                    "best_bid": "" if bid is None else wire.price(bid),
-                    "best_ask": "" if ask is None else wire.price(ask),
-                }
-                rows.append(row)
-        frame = {
-            "event_type": "price_change",
-            "market": levels[0].condition_id,
-            "timestamp": str(now_ms),
-            "price_changes": rows,
-        }
-        return wire.encode(frame)
+    def _levels_changed(
+        self, market: MarketDef, levels: list[LevelChanged], listeners: Collection[Connection], now_ms: int
+    ) -> None:
+        first, second = market.token_ids
+        bests = (self._exchange.best(first), self._exchange.best(second))
+        hashes = (str(self.book(first, now_ms)["hash"]), str(self.book(second, now_ms)["hash"]))
+        frame = market_frames.price_change(market, levels, bests=bests, hashes=hashes, now_ms=now_ms)
+        self.sockets.send(listeners, wire.encode(frame), event="price_change", tokens=market.token_ids, now_ms=now_ms)
+        for token, best in zip(market.token_ids, bests, strict=True):
+            if self._best.get(token) == best:
+                continue
+            self._best[token] = best
+            custom = [one for one in self._hub.market([token]) if one.custom]
+            if custom:
+                told = market_frames.best_bid_ask(market, token, best, now_ms=now_ms)
+                self.sockets.send(custom, wire.encode(told), event="best_bid_ask", tokens=[token], now_ms=now_ms)
 
-    def _last_trade(self, trade: Trade, fee_rate: object, now_ms: int) -> wire.Json:
-        return {
-            "event_type": "last_trade_price",
-            "market": trade.condition_id,
-            "asset_id": trade.taker.token_id,
-            "price": wire.price(trade.taker.price_units),
-            "size": wire.amount(trade.taker.share_units),
-            "side": str(trade.taker.side),
-            "fee_rate_bps": str(fee_rate),
-            "timestamp": str(now_ms),
-            "transaction_hash": trade.transaction_hash,
-        }
+    def _tell_token(self, token: str, frame: wire.Json, now_ms: int) -> None:
+        """A frame for everybody who wants this token."""
+        listeners = self._hub.market([token])
+        if listeners:
+            self.sockets.send(listeners, wire.encode(frame), event=frame["event_type"], tokens=[token], now_ms=now_ms)
 
     # -- everybody's trades --------------------------------------------------------------------------------------
 
@@ -236,17 +218,23 @@ class Publisher:
         for public in _public_trades([e.trade for e in trades if e.status is TradeStatus.MATCHED], now_ms):
             payload = self._catalogue.rtds_payload(public)
             for kind in ("orders_matched", "trades") if public.taker else ("trades",):
-                listeners = self._hub.rtds(kind)
+                listeners = self._hub.rtds(kind, payload)
                 if listeners:
                     frame = {"topic": "activity", "type": kind, "timestamp": now_ms, "payload": payload}
-                    self._send(listeners, wire.encode(frame), now_ms)
+                    self.sockets.send(
+                        listeners,
+                        wire.encode(frame),
+                        event=kind,
+                        tokens=[public.token_id],
+                        wallets=[public.wallet],
+                        now_ms=now_ms,
+                    )
         for public in _public_trades([e.trade for e in trades if e.status is TradeStatus.MINED], now_ms):
             self._record.add(public)
 
-    def _send(self, listeners: Iterable[Connection], text: str, now_ms: int) -> None:
-        for one in listeners:
-            if not self._faults.silences(one.channel, now_ms=now_ms, wallets=(one.signer,)):
-                one.push(text)
+    def _wallets_of(self, signer: str) -> list[str]:
+        """The signer and the wallets it owns, as faults name them."""
+        return [signer, *(key for key, wallet in self._catalogue.wallets.items() if wallet.signer == signer)]
 
 
 def _public_trades(trades: list[Trade], now_ms: int) -> list[PublicTrade]:
