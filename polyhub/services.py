@@ -15,6 +15,7 @@ from copytrade.services.decide import CopyDecider
 from markets import feed
 from markets.books import BookCache
 from markets.catalogue_sync import CatalogueSync, Listing
+from markets.services.budgets import BudgetKeeper
 from markets.venue import registry
 from markets.venue.ports import Venue
 from markets.venue.signers import SignRequest, VenueAccount
@@ -112,9 +113,13 @@ async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
     )
     sync = CatalogueSync(source=listing, clock=clock)
     try:
-        yield WithBooks(feed.FeedService(sources=sources, clock=clock), books, sync)
+        yield WithBooks(feed.FeedService(sources=sources, clock=clock), books, sync, _keeper(transport, lease))
     finally:
         await transport.close()
+
+
+def _keeper(transport: registry.Transport, lease: HeldLease) -> BudgetKeeper:
+    return BudgetKeeper(transport=transport, holder=lease.name, monotonic=SystemClock().monotonic)
 
 
 def _engine_factory(index: int) -> Factory:
@@ -180,7 +185,7 @@ async def engine(
         database=database,
     )
     try:
-        yield WithBooks(shard, books)
+        yield WithBooks(shard, books, _keeper(transport, lease))
     finally:
         await decider.close()
         await signer.close()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from markets.books import BookCache
 from markets.shards import ShardedStream
-from markets.venue.polymarket.budget import GUEST_SHARE
+from markets.venue.polymarket.budget import GUEST_SHARE, READING, TRADING
 from markets.venue.polymarket.public import PublicClient, PublicPosition, TradingTerms
 from markets.venue.polymarket.session import PolymarketVenue
 from markets.venue.polymarket.streams import ACTIVITY_SILENCE_S, ActivityStream, MarketStream
@@ -18,6 +18,9 @@ from markets.venue.simulator.paper import MarketTerms, PaperVenue, RestoredState
 from polyhub.lib.clock import Clock
 
 __all__ = [
+    "GUEST_SHARE",
+    "READING",
+    "TRADING",
     "ActivityStream",
     "MarketStream",
     "PublicClient",

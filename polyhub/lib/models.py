@@ -45,3 +45,32 @@ class PushEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic} {self.user_id}#{self.seq}"
+
+
+class PoolShare(models.Model):
+    """One process's part of something all processes share; what it had a moment ago counts until `kept_until`."""
+
+    pool = models.CharField(max_length=64)
+    holder = models.CharField(max_length=128)
+    part = models.FloatField(default=0)
+    part_before = models.FloatField(default=0)
+    kept_until = models.DateTimeField(null=True, blank=True)
+    demand = models.FloatField(default=0)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pool", "holder"], name="pool_share_once")]
+
+    def __str__(self) -> str:
+        return f"{self.part:.2f} of {self.pool} for {self.holder}"
+
+
+class PoolHold(models.Model):
+    """Something all processes must leave alone until then."""
+
+    name = models.CharField(max_length=96, unique=True)
+    until = models.DateTimeField()
+    reason = models.CharField(max_length=200, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.name} until {self.until}"
