@@ -27,15 +27,19 @@ class PaperForm(forms.Form):
     )
 
 
+def _private_key(help_text: str) -> forms.CharField:
+    return forms.CharField(
+        max_length=200,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}, render_value=False),
+        help_text=help_text,
+    )
+
+
 class KeyForm(forms.Form):
     """A live account and its key. The key is never sent back to the browser, not even after an error."""
 
     name = forms.CharField(max_length=60, initial="Live")
-    private_key = forms.CharField(
-        max_length=200,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}, render_value=False),
-        help_text="64 hex digits, with or without 0x. It is sealed at once and never shown again, to nobody.",
-    )
+    private_key = _private_key("64 hex digits, with or without 0x. It is sealed at once and never shown to anybody.")
     signature_type = forms.TypedChoiceField(label="Kind of wallet", choices=KINDS, coerce=int, initial=3)
     trading_address = forms.CharField(
         label="Wallet address",
@@ -43,6 +47,15 @@ class KeyForm(forms.Form):
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "0x…"}),
         help_text="The address that holds the money, as your Polymarket profile shows it. Empty for a plain wallet.",
+    )
+
+
+class KeyAgainForm(forms.Form):
+    """The key of an account that is there already."""
+
+    private_key = _private_key(
+        "For when the vault was lost, or its key was changed: the key this account was connected with, sealed anew. "
+        "Orders, rules and limits stay as they are."
     )
 
 

@@ -73,10 +73,11 @@ class TradingAccount(models.Model):
                 condition=models.Q(signature_type__isnull=True) | models.Q(signature_type__in=[0, 1, 2, 3]),
                 name="account_signature_type_known",
             ),
+            # Once for each key: who holds the key may claim a wallet, and a stranger's claim is not in the owner's way.
             models.UniqueConstraint(
-                fields=["trading_address"],
+                fields=["trading_address", "signer_address"],
                 condition=~models.Q(trading_address=""),
-                name="account_trading_address_once",
+                name="account_wallet_once_per_key",
             ),
         ]
 

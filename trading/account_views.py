@@ -13,7 +13,7 @@ from django_q.tasks import async_task
 
 from accounts import reauthentication, selectors
 from accounts.domain.statuses import AccountMode, AccountStatus
-from accounts.forms import KeyForm, PaperForm, PolicyForm, refuse
+from accounts.forms import KeyAgainForm, KeyForm, PaperForm, PolicyForm, refuse
 from accounts.models import TradingAccount
 from accounts.services import accounts as bare
 from accounts.services import keys
@@ -71,24 +71,45 @@ class CreatePaper(_Form):
 
 
 @method_decorator(sensitive_post_parameters("private_key"), name="dispatch")
-class ImportKey(_Form):
+class _TakesKey(_Form):
     """Asks for the password first, and keeps nothing of a form that comes too late."""
-
-    form_class = KeyForm
-    title = "Connect a live account"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.is_authenticated:
             if not selectors.may_import_keys(user=self.user):
                 return render(request, "accounts/mfa_first.html", status=403)
             if reauthentication.needed(request):
-                return reauthentication.ask(request, back_to=reverse("account-import"))
+                return reauthentication.ask(request, back_to=request.path)
         response = super().dispatch(request, *args, **kwargs)
         response.headers["Cache-Control"] = "no-store"
         return response
 
+
+class ImportKey(_TakesKey):
+    form_class = KeyForm
+    title = "Connect a live account"
+
     def save(self, form: forms.Form) -> TradingAccount:
         return accounts.open_live_account(user=self.user, now=self.now, **form.cleaned_data)
+
+
+class ReplaceKey(_TakesKey):
+    """The same key once more, after the vault was lost or moved."""
+
+    form_class = KeyAgainForm
+    title = "Bring the key in again"
+
+    def dispatch(self, request: HttpRequest, *args: Any, account_id: UUID, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            try:
+                self._account = selectors.account_of(user=self.user, account_id=account_id)
+            except selectors.NotFound as error:
+                return self.told(error)
+        return super().dispatch(request, *args, **kwargs)
+
+    def save(self, form: forms.Form) -> TradingAccount:
+        accounts.replace_key(account=self._account, now=self.now, **form.cleaned_data)
+        return self._account
 
 
 class _OnAccount(Owned):

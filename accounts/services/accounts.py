@@ -63,7 +63,7 @@ def create_account(
         except IntegrityError:
             # Names were checked under the lock: only the wallet can be in the way.
             raise BadAccount(
-                "This wallet is connected to PolyHub already.", details={"field": "trading_address"}
+                "This wallet is connected to PolyHub with this key already.", details={"field": "trading_address"}
             ) from None
     return account
 

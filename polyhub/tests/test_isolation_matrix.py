@@ -94,6 +94,7 @@ ROWS: dict[str, Row] = {
     "account-primary": Row(O, "POST", path=account, alice=to(302)),
     "account-status": Row(O, "POST", path=account, data=lambda world: {"status": "PAUSED"}, alice=to(302)),
     "account-reset": Row(O, "POST", path=account, alice=to(200, 302, 400, 409)),
+    "account-key": Row(O, "POST", path=account, alice=to(302)),
     "account-policy": Row(O, "POST", path=account, alice=to(200, 302, 400)),
     "account-test": Row(O, "POST", path=account, alice=to(200, 302, 400, 409)),
     "mode-switch": Row(S, "POST", alice=to(302)),

@@ -118,6 +118,7 @@ def test_pages_hold_no_secret(client: Client, alice: User, canaries: Canaries) -
         reverse("tokens"),
         reverse("account-import"),
         reverse("account-policy", args=[account.id]),
+        reverse("account-key", args=[account.id]),
         reverse("account-test", args=[account.id]),
         reverse("mfa_index"),
         reverse("usersessions_list"),

@@ -101,6 +101,26 @@ def test_without_a_second_factor_real_money_keys_are_refused(as_alice: Client, v
     assert not TradingKey.objects.exists()
 
 
+def test_a_key_is_brought_in_again_on_its_page(as_alice: Client, alice: User, vault: None) -> None:
+    account = live(alice)
+    address, first = reverse("account-key", args=[account.id]), TradingKey.objects.get()
+    assert "reauthenticate" in as_alice.post(address, {"private_key": KEY}).headers["Location"]
+    assert TradingKey.objects.get() == first
+    confirm(as_alice)
+    assert address in as_alice.get(reverse("accounts")).content.decode()
+    assert as_alice.get(address).status_code == 200
+    wrong = as_alice.post(address, {"private_key": "22" * 32})
+    assert (wrong.status_code, TradingKey.objects.get()) == (400, first)
+    assert b"key of another address" in wrong.content
+    assert "no-store" in wrong.headers["Cache-Control"]
+    answer = as_alice.post(address, {"private_key": KEY}, follow=True)
+    assert answer.status_code == 200
+    assert KEY not in answer.content.decode()
+    fresh = TradingKey.objects.get()
+    assert (fresh.account, fresh != first) == (account, True)
+    assert as_alice.post(reverse("account-key", args=[paper(alice).id]), {"private_key": KEY}).status_code == 400
+
+
 def test_pause_resume_and_stop(as_alice: Client, alice: User) -> None:
     account = paper(alice)
     for status in ("PAUSED", "ACTIVE", "STOPPED"):
@@ -187,7 +207,7 @@ def test_a_token_without_scopes_is_refused_on_its_page(as_alice: Client) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["account-status", "account-reset", "account-test", "account-primary", "account-policy"]
+    "name", ["account-status", "account-reset", "account-test", "account-primary", "account-policy", "account-key"]
 )
 def test_bob_gets_404_for_alices_account(as_alice: Client, vault: None, name: str) -> None:
     confirm(as_alice)

@@ -118,10 +118,18 @@ def test_an_unknown_kind_of_wallet_is_refused(alice: User, vault: crypto.KeyPair
         live(alice, signature_type=4, trading_address=WALLET)
 
 
-def test_a_wallet_is_connected_once(alice: User, vault: crypto.KeyPair) -> None:
+def test_a_wallet_is_connected_once_with_a_key(alice: User, vault: crypto.KeyPair) -> None:
     live(alice)
     with pytest.raises(BadAccount, match="connected"):
         live(factories.user("bob"))
+
+
+def test_a_strangers_claim_on_a_wallet_is_not_in_its_owners_way(alice: User, vault: crypto.KeyPair) -> None:
+    claimed = live(factories.user("mallory"), private_key="22" * 32, signature_type=3, trading_address=WALLET)
+    owned = live(alice, signature_type=3, trading_address=WALLET)
+    assert (claimed.trading_address, claimed.signer_address) != (owned.trading_address, owned.signer_address)
+    with pytest.raises(BadAccount, match="connected"):
+        live(alice, signature_type=3, trading_address=WALLET, name="again")
 
 
 def test_without_a_signer_nothing_is_stored(alice: User, tmp_path: Path, settings: Any) -> None:
