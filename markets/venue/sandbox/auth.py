@@ -6,6 +6,7 @@ import hmac
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from eth_utils.address import to_checksum_address
 
@@ -44,6 +45,9 @@ class KeyRing:
     def __init__(self, salt: str) -> None:
         self._salt = salt
         self._by_key: dict[str, Credentials] = {}
+        self._builders: dict[str, Credentials] = {}
+        self._readonly: dict[str, str] = {}
+        self._serial = count(1)
 
     def create(self, headers: Mapping[str, str], *, now_s: int) -> Credentials:
         signer, nonce = _l1(headers, now_s)
@@ -66,20 +70,46 @@ class KeyRing:
 
     def check(self, headers: Mapping[str, str], *, method: str, path: str, body: bytes, now_s: int) -> Credentials:
         """Whose request this is. Raises Unauthorized."""
-        found = self._by_key.get(headers.get("POLY_API_KEY", ""))
-        timestamp = headers.get("POLY_TIMESTAMP", "")
-        if found is None or not timestamp.isdecimal() or headers.get("POLY_PASSPHRASE") != found.passphrase:
-            raise Unauthorized("Unauthorized/Invalid api key")
-        message = f"{timestamp}{method}{path}".encode() + body
-        digest = hmac.new(found.secret_bytes, message, hashlib.sha256).digest()
-        expected = base64.urlsafe_b64encode(digest).decode()
-        if not hmac.compare_digest(expected, headers.get("POLY_SIGNATURE", "")):
-            raise Unauthorized("Unauthorized/Invalid api key")
+        found = _signed_by(self._by_key, headers, "POLY_", method=method, path=path, body=body, now_s=now_s)
         if headers.get("POLY_ADDRESS", "").lower() != found.signer.lower():
             raise Unauthorized("Unauthorized/Invalid api key")
-        if abs(now_s - int(timestamp)) > _CLOCK_TOLERANCE_S:
-            raise Unauthorized("Unauthorized/Invalid api key")
         return found
+
+    def check_builder(
+        self, headers: Mapping[str, str], *, method: str, path: str, body: bytes, now_s: int
+    ) -> Credentials:
+        """Whose builder key signed this request. Raises Unauthorized."""
+        return _signed_by(self._builders, headers, "POLY_BUILDER_", method=method, path=path, body=body, now_s=now_s)
+
+    # -- keys for other purposes ---------------------------------------------------------------------------------
+
+    def make_builder(self, owner: Credentials) -> Credentials:
+        made = self._make(owner.signer, -next(self._serial))
+        self._builders[made.api_key] = made
+        return made
+
+    def builder_keys_of(self, signer: str) -> list[str]:
+        return [found.api_key for found in self._builders.values() if found.signer == signer]
+
+    def revoke_builder(self, headers: Mapping[str, str], *, method: str, path: str, body: bytes, now_s: int) -> None:
+        """Raises Unauthorized."""
+        found = self.check_builder(headers, method=method, path=path, body=body, now_s=now_s)
+        del self._builders[found.api_key]
+
+    def make_readonly(self, owner: Credentials) -> str:
+        key = str(uuid.uuid5(_NAMES, f"readonly/{self._salt}/{owner.signer}/{next(self._serial)}"))
+        self._readonly[key] = owner.signer
+        return key
+
+    def readonly_of(self, signer: str) -> list[str]:
+        return [key for key, owner in self._readonly.items() if owner == signer]
+
+    def revoke_readonly(self, signer: str, key: str) -> bool:
+        """Whether the signer had this key."""
+        if self._readonly.get(key) != signer:
+            return False
+        del self._readonly[key]
+        return True
 
     def match(self, *, api_key: str, secret: str, passphrase: str) -> Credentials | None:
         """Credentials as the user socket sends them."""
@@ -98,6 +128,30 @@ class KeyRing:
             passphrase=hashlib.sha256(f"passphrase/{seed}".encode()).hexdigest(),
             secret_bytes=raw,
         )
+
+
+def _signed_by(
+    known: Mapping[str, Credentials],
+    headers: Mapping[str, str],
+    prefix: str,
+    *,
+    method: str,
+    path: str,
+    body: bytes,
+    now_s: int,
+) -> Credentials:
+    found = known.get(headers.get(f"{prefix}API_KEY", ""))
+    timestamp = headers.get(f"{prefix}TIMESTAMP", "")
+    if found is None or not timestamp.isdecimal() or headers.get(f"{prefix}PASSPHRASE") != found.passphrase:
+        raise Unauthorized("Unauthorized/Invalid api key")
+    message = f"{timestamp}{method}{path}".encode() + body
+    digest = hmac.new(found.secret_bytes, message, hashlib.sha256).digest()
+    expected = base64.urlsafe_b64encode(digest).decode()
+    if not hmac.compare_digest(expected, headers.get(f"{prefix}SIGNATURE", "")):
+        raise Unauthorized("Unauthorized/Invalid api key")
+    if abs(now_s - int(timestamp)) > _CLOCK_TOLERANCE_S:
+        raise Unauthorized("Unauthorized/Invalid api key")
+    return found
 
 
 def _l1(headers: Mapping[str, str], now_s: int) -> tuple[str, int]:

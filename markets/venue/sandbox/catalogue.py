@@ -1,4 +1,4 @@
-"""Markets and wallets the sandbox knows, and how Gamma, the Data API and RTDS describe them."""
+"""Markets and wallets the sandbox knows, and how the Data API and RTDS describe what wallets did."""
 
 from itertools import count
 
@@ -16,16 +16,33 @@ class Catalogue:
         self.by_slug: dict[str, MarketDef] = {}
         self.wallets: dict[str, Wallet] = {}
         self.closed: dict[str, str] = {}
+        self.payouts: dict[str, tuple[int, int]] = {}
+        self.closed_ms: dict[str, int] = {}
+        self.listed_ms: dict[str, int] = {}
         self._record = record
         self._ids: dict[str, str] = {}
+        self._event_ids: dict[str, str] = {}
         self._serial = count(1)
 
-    def add(self, market: MarketDef) -> None:
+    def add(self, market: MarketDef, *, now_ms: int = 0) -> None:
         self.by_condition[market.condition_id] = market
+        self.listed_ms.setdefault(market.condition_id, now_ms)
         self.by_slug[market.slug] = market
         self._ids.setdefault(market.condition_id, str(500_000 + len(self._ids)))
         for token in market.token_ids:
             self.by_token[token] = market
+
+    def close(self, condition_id: str, winning_token: str, payouts: tuple[int, int], *, now_ms: int) -> None:
+        """A market is decided. Nobody wins (an empty token) where both outcomes are paid."""
+        self.closed[condition_id] = winning_token
+        self.payouts[condition_id] = payouts
+        self.closed_ms[condition_id] = now_ms
+
+    def event_id(self, market: MarketDef) -> str:
+        """Markets with the same event slug are one event, named by its first market."""
+        if market.event_id:
+            return market.event_id
+        return self._event_ids.setdefault(market.event_slug or market.slug, self.gamma_id(market.condition_id))
 
     def add_wallet(self, wallet: Wallet) -> Wallet:
         """Remember a wallet; of a known one the name is kept up to date."""
@@ -116,6 +133,7 @@ class Catalogue:
         index = market.token_ids.index(position.token_id)
         closed = market.condition_id in self.closed
         total = unrealized + position.realized_units
+        mergeable = not closed and self._record.held(position.wallet, market.token_ids[1 - index]) > 0
         cost = position.cost_units
         return {
             "proxy_wallet": wallet.address.lower(),
@@ -135,9 +153,9 @@ class Catalogue:
             "total_pnl": wire.number(total),
             "percent_pnl": 100 * total / cost if cost else 0.0,
             "percent_realized_pnl": 100 * position.realized_units / cost if cost else 0.0,
-            "status": ("REDEEMABLE" if closed else "OPEN") if position.share_units else "CLOSED",
+            "status": self._status(position),
             "redeemable": closed and position.share_units > 0,
-            "mergeable": False,
+            "mergeable": mergeable,
             "negative_risk": market.neg_risk,
             "archived": False,
             "verified": False,
@@ -145,7 +163,7 @@ class Catalogue:
             "slug": market.slug,
             "icon": "",
             "event_slug": market.event_slug,
-            "event_id": market.event_id or None,
+            "event_id": self.event_id(market),
             "outcome": market.outcomes[index],
             "outcome_index": index,
             "opposite_outcome": market.outcomes[1 - index],
@@ -155,6 +173,14 @@ class Catalogue:
             "first_entry_at": position.first_s,
             "last_event_at": position.last_s,
         }
+
+    def _status(self, position: PublicPosition) -> str:
+        """The venue's word for a position; lost ones stay until redeemed for nothing."""
+        if not position.share_units:
+            return "CLOSED"
+        if position.condition_id in self.closed:
+            return "REDEEMABLE" if self._record.last_price.get(position.token_id) else "REDEEMABLE_LOST"
+        return "OPEN"
 
     def profile(self, address: str) -> wire.Json | None:
         known = self.wallets.get(address.lower())
@@ -166,83 +192,12 @@ class Catalogue:
             "pseudonym": known.pseudonym,
             "bio": "",
             "profileImage": "",
+            "displayUsernamePublic": True,
             "xUsername": "",
             "verifiedBadge": False,
+            "createdAt": "2026-01-01T00:00:00Z",
+            "users": [{"id": "1", "creator": False, "mod": False}],
         }
-
-    # -- Gamma ---------------------------------------------------------------------------------------------------
-
-    def market_row(self, market: MarketDef, *, tick: int, best: tuple[int | None, int | None]) -> wire.Json:
-        condition, closed = market.condition_id, market.condition_id in self.closed
-        last = self._record.last_price.get(market.token_ids[0], money.price_to_units(market.first_price))
-        volume = wire.number(self._record.volume_units[condition])
-        bid, ask = best
-        event = {
-            "id": market.event_id or self.gamma_id(condition),
-            "slug": market.event_slug,
-            "title": market.event_title or market.question,
-            "ticker": market.event_slug,
-            "negRisk": market.neg_risk,
-        }
-        return {
-            "id": self.gamma_id(condition),
-            "version": "v1",
-            "slug": market.slug,
-            "question": market.question,
-            "conditionId": condition,
-            "outcomes": wire.encode(market.outcomes),
-            "outcomePrices": wire.encode([wire.price(last), wire.price(money.PRICE_UNITS - last)]),
-            "clobTokenIds": wire.encode(market.token_ids),
-            "active": True,
-            "closed": closed,
-            "archived": False,
-            "acceptingOrders": not closed,
-            "enableOrderBook": True,
-            "negRisk": market.neg_risk,
-            "startDate": market.start_date or None,
-            "endDate": market.end_date or None,
-            "category": market.category,
-            "volume": str(volume),
-            "volumeNum": volume,
-            "volume24hr": volume,
-            "liquidity": "0",
-            "liquidityNum": 0,
-            "bestBid": 0 if bid is None else wire.number(bid, money.PRICE_UNITS),
-            "bestAsk": 1 if ask is None else wire.number(ask, money.PRICE_UNITS),
-            "lastTradePrice": wire.number(last, money.PRICE_UNITS),
-            "spread": wire.number((ask or money.PRICE_UNITS) - (bid or 0), money.PRICE_UNITS),
-            "orderMinSize": float(market.min_order_size),
-            "orderPriceMinTickSize": wire.number(tick, money.PRICE_UNITS),
-            "secondsDelay": 0,
-            "feesEnabled": market.fee_rate > 0,
-            "feeSchedule": {
-                "rate": float(market.fee_rate),
-                "exponent": market.fee_exponent,
-                "takerOnly": True,
-                "rebateRate": 0.25,
-            },
-            "umaResolutionStatus": "resolved" if closed else "",
-            "umaResolutionStatuses": "[]",
-            "events": [event],
-            "tags": [],
-        }
-
-    def clob_market(self, market: MarketDef, *, tick: int) -> wire.Json:
-        """The short-key answer of /clob-markets."""
-        row: wire.Json = {
-            "c": market.condition_id,
-            "t": [{"t": token, "o": name} for token, name in zip(market.token_ids, market.outcomes, strict=True)],
-            "mos": float(market.min_order_size),
-            "mts": wire.number(tick, money.PRICE_UNITS),
-            "mbf": 0,
-            "tbf": 0,
-            "nr": market.neg_risk,
-            "ao": market.condition_id not in self.closed,
-            "cbos": True,
-        }
-        if market.fee_rate:
-            row["fd"] = {"r": float(market.fee_rate), "e": market.fee_exponent, "to": True}
-        return row
 
     def _profile(self, key: str) -> Wallet:
         return self.wallets.get(key) or Wallet(key)

@@ -7,12 +7,10 @@ import msgspec
 from aiohttp import web
 
 from markets.venue.sandbox import eip712, wallets
+from markets.venue.sandbox.contracts import CONDITIONAL_TOKENS, PUSD
 from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.http import reply
 from markets.venue.simulator.ledger import UNLIMITED, Holdings
-
-PUSD = "0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB"
-CONDITIONAL_TOKENS = "0x4D97DCd97eC945f40cF65F87097ACe5EA0476045"
 
 _BEACON, _BALANCE, _ALLOWANCE = "0x49493a4d", "0x70a08231", "0xdd62ed3e"
 _SHARES, _APPROVED = "0x00fdd58e", "0xe985e9c5"

@@ -1,18 +1,36 @@
 """CLOB routes that need no key: books, prices, trading parameters of markets."""
 
+from collections.abc import Callable
+
 import msgspec
 from aiohttp import web
 
 from markets.venue.ports import Side
-from markets.venue.sandbox import wire
+from markets.venue.sandbox import market_rows, wire
 from markets.venue.sandbox.core import Sandbox, UnknownMarket
 from markets.venue.sandbox.events import MarketDef
-from markets.venue.sandbox.http import reply
+from markets.venue.sandbox.http import page, reply
+from markets.venue.sandbox.market_rows import Facts
 from markets.venue.sandbox.messages import TokenRequest
 from polyhub.lib import money
 
 _TOKENS = msgspec.json.Decoder(list[TokenRequest])
 _SPANS_S = {"1h": 3_600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "1m": 2_592_000}
+
+
+_MARKETS_PAGE = 1_000
+_MOST_HISTORIES = 20
+
+
+class _Histories(msgspec.Struct, frozen=True):
+    markets: list[str]
+    interval: str = "max"
+    start_ts: int | None = None
+    end_ts: int | None = None
+    fidelity: int = 0
+
+
+_HISTORIES = msgspec.json.Decoder(_Histories)
 
 
 class ClobPublic:
@@ -40,7 +58,13 @@ class ClobPublic:
             web.get("/clob/fee-rate", self.fee_rate),
             web.get("/clob/markets-by-token/{token}", self.market_by_token),
             web.get("/clob/clob-markets/{condition}", self.clob_market),
+            web.get("/clob/markets", self.markets),
+            web.get("/clob/simplified-markets", self.simplified_markets),
+            web.get("/clob/sampling-markets", self.sampling_markets),
+            web.get("/clob/sampling-simplified-markets", self.sampling_simplified_markets),
+            web.get("/clob/markets/live-activity/{condition}", self.live_activity),
             web.get("/clob/markets/{condition}", self.market),
+            web.post("/clob/batch-prices-history", self.batch_prices_history),
             web.get("/clob/prices-history", self.prices_history),
         ]
 
@@ -115,45 +139,63 @@ class ClobPublic:
 
     async def clob_market(self, request: web.Request) -> web.Response:
         market = self._market(request)
-        return reply(self._sandbox.catalogue.clob_market(market, tick=self._tick_of(market)))
+        return reply(market_rows.clob_short(market, self._sandbox.facts_of(market)))
 
     async def market(self, request: web.Request) -> web.Response:
-        market, sandbox = self._market(request), self._sandbox
-        winner = sandbox.catalogue.closed.get(market.condition_id)
-        tokens = [
-            {
-                "token_id": token,
-                "outcome": outcome,
-                "price": wire.number(sandbox.record.last_price.get(token, 0), money.PRICE_UNITS),
-                "winner": token == winner,
-            }
-            for token, outcome in zip(market.token_ids, market.outcomes, strict=True)
-        ]
-        return reply(
-            {
-                "condition_id": market.condition_id,
-                "question": market.question,
-                "market_slug": market.slug,
-                "end_date_iso": market.end_date or None,
-                "active": True,
-                "closed": winner is not None,
-                "archived": False,
-                "accepting_orders": winner is None,
-                "enable_order_book": True,
-                "minimum_order_size": float(market.min_order_size),
-                "minimum_tick_size": wire.number(self._tick_of(market), money.PRICE_UNITS),
-                "neg_risk": market.neg_risk,
-                "tokens": tokens,
-            }
-        )
+        market = self._market(request)
+        return reply(market_rows.clob_market(market, self._sandbox.facts_of(market)))
+
+    async def markets(self, request: web.Request) -> web.Response:
+        return self._listed(request, market_rows.clob_market)
+
+    async def simplified_markets(self, request: web.Request) -> web.Response:
+        return self._listed(request, market_rows.simplified_market)
+
+    async def sampling_markets(self, request: web.Request) -> web.Response:
+        """Markets with liquidity rewards at the venue; here every open one."""
+        return self._listed(request, market_rows.clob_market, only_open=True)
+
+    async def sampling_simplified_markets(self, request: web.Request) -> web.Response:
+        return self._listed(request, market_rows.simplified_market, only_open=True)
+
+    async def live_activity(self, request: web.Request) -> web.Response:
+        """The last trades of a market."""
+        market = self._market(request)
+        trades = self._sandbox.record.by_condition.get(market.condition_id, [])
+        return reply([self._sandbox.catalogue.trade_row(trade) for trade in trades[-20:][::-1]])
+
+    async def batch_prices_history(self, request: web.Request) -> web.Response:
+        asked = _HISTORIES.decode(await request.read())
+        if len(asked.markets) > _MOST_HISTORIES:
+            raise ValueError(f"at most {_MOST_HISTORIES} markets")
+        now_s = self._sandbox.now_ms() // 1000
+        since = asked.start_ts or now_s - _SPANS_S.get(asked.interval, now_s)
+        until = asked.end_ts or now_s
+        histories = {token: self._history(token, since, until, asked.fidelity) for token in asked.markets}
+        return reply({"history": histories})
+
+    def _listed(
+        self, request: web.Request, row_of: Callable[[MarketDef, Facts], wire.Json], *, only_open: bool = False
+    ) -> web.Response:
+        known = self._sandbox.catalogue.by_condition.values()
+        chosen = [one for one in known if not (only_open and one.condition_id in self._sandbox.catalogue.closed)]
+        shown, following = page(chosen, request.query.get("next_cursor", ""), size=_MARKETS_PAGE)
+        data = [row_of(one, self._sandbox.facts_of(one)) for one in shown]
+        return reply({"data": data, "next_cursor": following, "limit": _MARKETS_PAGE, "count": len(data)})
 
     async def prices_history(self, request: web.Request) -> web.Response:
         token, query = request.query.get("market", ""), request.query
         now_s = self._sandbox.now_ms() // 1000
         since = int(query.get("startTs") or now_s - _SPANS_S.get(query.get("interval", "max"), now_s))
         until = int(query.get("endTs") or now_s)
+        return reply({"history": self._history(token, since, until, int(query.get("fidelity") or 0))})
+
+    def _history(self, token: str, since: int, until: int, fidelity: int) -> list[wire.Json]:
+        """The last price of each `fidelity` minutes; every price when it is 0."""
         points = self._sandbox.record.prices(token, since_s=since, until_s=until)
-        return reply({"history": [{"t": at, "p": wire.number(price, money.PRICE_UNITS)} for at, price in points]})
+        if fidelity:
+            points = list({at // (60 * fidelity): (at, price) for at, price in points}.values())
+        return [{"t": at, "p": wire.number(price, money.PRICE_UNITS)} for at, price in points]
 
     async def _tokens(self, request: web.Request) -> list[TokenRequest]:
         asked = _TOKENS.decode(await request.read())
@@ -196,10 +238,6 @@ class ClobPublic:
     def _tick(self, token: str) -> int:
         _, spec = self._sandbox.market_of(token)
         return spec.tick_units
-
-    def _tick_of(self, market: MarketDef) -> int:
-        spec = self._sandbox.exchange.market(market.token_ids[0])
-        return spec.tick_units if spec else wire.tick_units(market)
 
     def _market(self, request: web.Request) -> MarketDef:
         market = self._sandbox.catalogue.by_condition.get(request.match_info["condition"])

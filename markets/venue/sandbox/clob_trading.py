@@ -1,31 +1,25 @@
-"""CLOB routes that need a key: credentials, orders, own trades, balances, heartbeats."""
+"""CLOB routes that need a key: orders, cancels, own orders and trades."""
+
+import asyncio
 
 import msgspec
 from aiohttp import web
 
-from markets.venue.sandbox import eip712, wire
+from markets.venue.sandbox import wire
 from markets.venue.sandbox.auth import Credentials
-from markets.venue.sandbox.core import Sandbox, WrongHeartbeat
+from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.http import credentials, error, page, query_int, reply
-from markets.venue.sandbox.messages import CancelMarket, CancelOrder, Heartbeat, PostOrder
-from markets.venue.simulator.ledger import UNLIMITED
+from markets.venue.sandbox.messages import CancelMarket, CancelOrder, PostOrder
 from markets.venue.simulator.orders import Order, OrderRejected, Trade
 
 _MAX_BATCH = 15
 _MAX_CANCELS = 1_000
-_SPENDERS = (
-    eip712.EXCHANGE,
-    eip712.NEG_RISK_EXCHANGE,
-    "0xAdA100Db00Ca00073811820692005400218FcE1f",
-    "0xadA2005600Dec949baf300f4C6120000bDB6eAab",
-)
 
 _ORDER = msgspec.json.Decoder(PostOrder)
 _ORDERS = msgspec.json.Decoder(list[PostOrder])
 _CANCEL = msgspec.json.Decoder(CancelOrder)
 _CANCELS = msgspec.json.Decoder(list[str])
 _CANCEL_MARKET = msgspec.json.Decoder(CancelMarket)
-_HEARTBEAT = msgspec.json.Decoder(Heartbeat)
 
 
 class ClobTrading:
@@ -43,23 +37,18 @@ class ClobTrading:
             web.get("/clob/data/orders", self.open_orders),
             web.get("/clob/data/order/{order_id}", self.order),
             web.get("/clob/data/trades", self.trades),
-            web.get("/clob/balance-allowance", self.balance_allowance),
-            web.get("/clob/balance-allowance/update", self.balance_allowance),
-            web.post("/clob/v1/heartbeats", self.heartbeat),
-            web.get("/clob/notifications", self.notifications),
-            web.delete("/clob/notifications", self.drop_notifications),
-            web.post("/clob/auth/api-key", self.create_key),
-            web.get("/clob/auth/derive-api-key", self.derive_key),
-            web.get("/clob/auth/api-keys", self.list_keys),
-            web.delete("/clob/auth/api-key", self.delete_key),
-            web.get("/clob/auth/ban-status/closed-only", self.closed_only),
         ]
 
     # -- orders --------------------------------------------------------------------------------------------------
 
     async def post_order(self, request: web.Request) -> web.Response:
         owner = await self._owner(request)
-        post = _ORDER.decode(await request.read())
+        body = await request.read()
+        try:
+            post = _ORDER.decode(body)
+        except msgspec.ValidationError as unreadable:
+            raise OrderRejected(_unreadable(body)) from unreadable
+        await self._delay([post])
         return reply(wire.placed(self._sandbox.accept(post, owner)))
 
     async def post_orders(self, request: web.Request) -> web.Response:
@@ -67,7 +56,14 @@ class ClobTrading:
         posts = _ORDERS.decode(await request.read())
         if len(posts) > _MAX_BATCH:
             return error(f"Too many orders in payload: {len(posts)}, max allowed: {_MAX_BATCH}")
+        await self._delay(posts)
         return reply([self._try_accept(post, owner) for post in posts])
+
+    async def _delay(self, posts: list[PostOrder]) -> None:
+        """Where the market delays takers by a moment, their POST is simply answered later."""
+        delay_ms = max((self._sandbox.taker_delay_ms(post) for post in posts), default=0)
+        if delay_ms:
+            await asyncio.sleep(delay_ms / 1000)
 
     def _try_accept(self, post: PostOrder, owner: Credentials) -> wire.Json:
         try:
@@ -149,60 +145,13 @@ class ClobTrading:
         row = self._sandbox.publisher.trade_row(trade, wallet)
         return {**row, "status": f"TRADE_STATUS_{row['status']}"}
 
-    async def balance_allowance(self, request: web.Request) -> web.Response:
-        owner, query = await self._owner(request), request.query
-        signature_type = query.get("signature_type")
-        wallet = self._sandbox.wallet_of(owner.signer, int(signature_type) if signature_type else None)
-        if wallet is None:
-            return reply({"balance": "0", "allowances": dict.fromkeys(_SPENDERS, "0")})
-        holdings = self._sandbox.exchange.ledger.wallet(wallet.key)
-        if query.get("asset_type", "COLLATERAL") == "COLLATERAL":
-            balance, allowance = holdings.cash, holdings.cash_allowance
-        else:
-            balance = holdings.shares.get(query.get("token_id", ""), 0)
-            allowance = UNLIMITED if holdings.shares_approved else 0
-        return reply({"balance": str(balance), "allowances": dict.fromkeys(_SPENDERS, str(allowance))})
-
-    async def notifications(self, request: web.Request) -> web.Response:
-        await self._owner(request)
-        return reply([])
-
-    async def drop_notifications(self, request: web.Request) -> web.Response:
-        await self._owner(request)
-        return reply("OK")
-
-    async def heartbeat(self, request: web.Request) -> web.Response:
-        owner = await self._owner(request)
-        sent = _HEARTBEAT.decode(await request.read() or b"{}").heartbeat_id or ""
-        try:
-            return reply({"heartbeat_id": self._sandbox.heartbeat(owner, sent)})
-        except WrongHeartbeat as wrong:
-            return reply({"error": str(wrong), "heartbeat_id": wrong.expected}, status=400)
-
-    # -- credentials ---------------------------------------------------------------------------------------------
-
-    async def create_key(self, request: web.Request) -> web.Response:
-        made = self._sandbox.keys.create(request.headers, now_s=self._sandbox.now_ms() // 1000)
-        return reply(made.as_wire())
-
-    async def derive_key(self, request: web.Request) -> web.Response:
-        made = self._sandbox.keys.derive(request.headers, now_s=self._sandbox.now_ms() // 1000)
-        return reply(made.as_wire())
-
-    async def list_keys(self, request: web.Request) -> web.Response:
-        owner = await self._owner(request)
-        return reply({"apiKeys": self._sandbox.keys.keys_of(owner.signer)})
-
-    async def delete_key(self, request: web.Request) -> web.Response:
-        self._sandbox.keys.revoke(await self._owner(request))
-        return reply("OK")
-
-    async def closed_only(self, request: web.Request) -> web.Response:
-        await self._owner(request)
-        return reply({"closed_only": False})
-
     async def _owner(self, request: web.Request) -> Credentials:
         return await credentials(request, self._sandbox)
+
+
+def _unreadable(body: bytes) -> str:
+    """What is wrong with an order that has not the fields of this version."""
+    return "order_version_mismatch" if b'"feeRateBps"' in body else "Invalid order payload"
 
 
 def _wants_order(order: Order, order_id: str, market: str, asset_id: str) -> bool:

@@ -8,21 +8,30 @@ from uuid import UUID
 
 from eth_utils.address import to_checksum_address
 
-from markets.venue.ports import OrderType, Side, VenueOrderStatus
+from markets.venue.ports import VenueOrderStatus
 from markets.venue.sandbox import depth, wallets, wire
+from markets.venue.sandbox.approvals import Approvals, ClobView
 from markets.venue.sandbox.auth import Credentials, KeyRing
 from markets.venue.sandbox.catalogue import Catalogue
-from markets.venue.sandbox.eip712 import OrderDigest, WrongSignature
+from markets.venue.sandbox.cdn import Cdn
+from markets.venue.sandbox.chain import Chain
+from markets.venue.sandbox.contract_calls import Contracts
 from markets.venue.sandbox.events import MarketDef
 from markets.venue.sandbox.faults import Faults
 from markets.venue.sandbox.hub import Hub
+from markets.venue.sandbox.limits import Limits
 from markets.venue.sandbox.market_maker import MarketMaker
+from markets.venue.sandbox.market_rows import Facts
 from markets.venue.sandbox.messages import PostOrder
+from markets.venue.sandbox.order_gate import OrderGate, new_order
 from markets.venue.sandbox.publisher import Ownership, Publisher
 from markets.venue.sandbox.record import PublicRecord
+from markets.venue.sandbox.session_keys import SessionKeys
+from markets.venue.sandbox.standing import Standings
 from markets.venue.sandbox.wallets import Wallet
+from markets.venue.sandbox.windows import Windows
 from markets.venue.simulator.matching import Exchange
-from markets.venue.simulator.orders import MarketSpec, NewOrder, Order, OrderRejected, Trade
+from markets.venue.simulator.orders import MarketSpec, Order, OrderRejected, Trade
 from polyhub.lib import money
 
 _HEARTBEAT_MS = 10_000
@@ -64,15 +73,36 @@ class Sandbox:
         self.record = PublicRecord()
         self.catalogue = Catalogue(self.record)
         self.hub = Hub()
+        self.cdn = Cdn(now_ms)
+        self.windows = Windows(now_ms)
+        self.limits = Limits(now_ms, lambda signer: len(self.orders_of(to_checksum_address(signer))))
         self.faults = Faults(self.chance)
         self.maker = MarketMaker(self.exchange)
         self.publisher = Publisher(
             exchange=self.exchange, catalogue=self.catalogue, hub=self.hub, faults=self.faults, record=self.record
         )
+        self.approvals = Approvals()
+        self.view = ClobView(self.exchange.ledger, self.approvals)
+        self.sessions = SessionKeys()
+        self.standings = Standings()
+        self.chain = Chain(self.catalogue, now_ms)
+        self.exchange.on_mined = self.chain.settled
+        self.contracts = Contracts(
+            exchange=self.exchange,
+            catalogue=self.catalogue,
+            approvals=self.approvals,
+            view=self.view,
+            sessions=self.sessions,
+            record=self.record,
+            chain=self.chain,
+            now_ms=now_ms,
+        )
+        self.gate = OrderGate(self.catalogue, self.sessions, self.standings, self.view)
         self.publisher.on_trade = lambda condition_id: self.maker.taken(condition_id, now_ms=self.now_ms())
         self._orders_of: dict[str, list[str]] = defaultdict(list)
         self._wallets_of: dict[str, list[Wallet]] = defaultdict(list)
         self._heartbeats: dict[str, _Heartbeat] = {}
+        self.dropped_notifications: dict[str, set[str]] = defaultdict(set)
 
     # -- markets and wallets -------------------------------------------------------------------------------------
 
@@ -91,7 +121,7 @@ class Sandbox:
             fee_rate=definition.fee_rate,
             fee_exponent=definition.fee_exponent,
         )
-        self.catalogue.add(definition)
+        self.catalogue.add(definition, now_ms=self.now_ms())
         self.exchange.add_market(spec)
         if quotes is None:
             first = int(definition.first_price * money.PRICE_UNITS)
@@ -99,6 +129,7 @@ class Sandbox:
         now = self.now_ms()
         self.maker.quote(spec, quotes, now_ms=now)
         self.publisher.publish(now)
+        self.publisher.listed(definition, now)
 
     def market_of(self, token_id: str) -> tuple[MarketDef, MarketSpec]:
         """Raises UnknownMarket."""
@@ -106,6 +137,51 @@ class Sandbox:
         if definition is None or spec is None or definition.condition_id in self.catalogue.closed:
             raise UnknownMarket("No orderbook exists for the requested token id")
         return definition, spec
+
+    def facts_of(self, market: MarketDef) -> Facts:
+        """What Gamma and the CLOB tell of a market besides its definition."""
+        condition, first, now_s = market.condition_id, market.token_ids[0], self.now_ms() // 1000
+        record, catalogue = self.record, self.catalogue
+        spec = self.exchange.market(first)
+        bids, asks = self.exchange.levels(first)
+        last = record.last_price.get(first, int(market.first_price * money.PRICE_UNITS))
+        before = [record.price_at(first, now_s - span) for span in (3_600, 86_400, 604_800)]
+        hour, day, week = (0 if price is None else last - price for price in before)
+        return Facts(
+            gamma_id=catalogue.gamma_id(condition),
+            tick=spec.tick_units if spec is not None else wire.tick_units(market),
+            bid=bids[0][0] if bids else None,
+            ask=asks[0][0] if asks else None,
+            last=last,
+            traded=first in record.last_price,
+            volume_units=record.volume_units.get(condition, 0),
+            day_volume_units=record.day_volume_units(condition, now_s=now_s),
+            liquidity_units=sum(price * shares for price, shares in (*bids, *asks)) // money.PRICE_UNITS,
+            listed_ms=catalogue.listed_ms[condition],
+            closed_ms=catalogue.closed_ms.get(condition, 0),
+            payouts=catalogue.payouts.get(condition),
+            price_changes=(hour, day, week),
+        )
+
+    def resolve(
+        self, condition_id: str, winning_token: str, *, payouts: tuple[int, int] | None = None, redeem: bool = True
+    ) -> None:
+        """Decide a market. `redeem` pays every winner at once, as the venue's own operator does for most wallets."""
+        market, now = self.catalogue.by_condition[condition_id], self.now_ms()
+        spec = self.exchange.market(market.token_ids[0])
+        if spec is not None:
+            self.maker.leave(spec, now_ms=now)
+        if payouts is None:
+            payouts = (1, 0) if winning_token == market.token_ids[0] else (0, 1)
+        self.exchange.close(condition_id, winning_token, now_ms=now, payouts=payouts)
+        self.publisher.publish(now)
+        self.catalogue.close(condition_id, winning_token, payouts, now_ms=now)
+        if winning_token:
+            self.publisher.resolved(condition_id, winning_token, {}, now)
+        for token, part in zip(market.token_ids, payouts, strict=True):
+            self.record.last_price[token] = part * money.PRICE_UNITS // sum(payouts)
+        if redeem:
+            self.contracts.redeem_winners(condition_id)
 
     def register(self, signer: str, *, signature_type: int, cash_units: int, name: str = "") -> Wallet:
         """Make the trading wallet of a signer known, approve everything, and deposit cash (each time it is called)."""
@@ -115,38 +191,45 @@ class Sandbox:
         if wallet not in self._wallets_of[signer]:
             self._wallets_of[signer].append(wallet)
         self.exchange.ledger.approve(wallet.key)
+        self.approvals.grant_all(wallet.key)
         self.exchange.ledger.deposit(wallet.key, cash_units)
+        self.view.update(wallet.key)
         return wallet
 
     def wallet_of(self, signer: str, signature_type: int | None) -> Wallet | None:
-        """The registered wallet of a signer; without a type the first one."""
-        for wallet in self._wallets_of.get(signer, ()):
+        """The registered wallet a signer trades for, its own or as a session key; without a type the first one."""
+        for wallet in self._traded_by(signer):
             if signature_type is None or wallet.signature_type == signature_type:
                 return wallet
         return None
 
+    def deposit_wallet_of(self, signer: str) -> Wallet | None:
+        """The deposit wallet a signer owns."""
+        mine = self._wallets_of.get(signer, ())
+        return next((one for one in mine if one.signature_type == wallets.DEPOSIT), None)
+
     def wallets_of(self, signer: str) -> list[str]:
         """The signer and its wallets, as faults name them."""
-        return [signer, *(wallet.key for wallet in self._wallets_of.get(signer, ()))]
+        return [signer, *(wallet.key for wallet in self._traded_by(signer))]
+
+    def _traded_by(self, signer: str) -> list[Wallet]:
+        lent = self.sessions.wallets_of(signer, now_s=self.now_ms() // 1000)
+        return [*self._wallets_of.get(signer, ()), *(self.catalogue.wallets[key] for key in lent)]
 
     # -- orders --------------------------------------------------------------------------------------------------
 
+    def taker_delay_ms(self, post: PostOrder) -> int:
+        """How much longer the POST of this order takes, in markets with the short delay."""
+        market = self.catalogue.by_token.get(post.order.tokenId)
+        if market is None or not market.taker_delay_ms:
+            return 0
+        return market.taker_delay_ms if self.exchange.would_take(new_order(post, "")) else 0
+
     def accept(self, post: PostOrder, credentials: Credentials) -> Order:
-        """Check whose order it is, then match it. Raises OrderRejected with the venue's wording."""
-        wire_order, now = post.order, self.now_ms()
-        if post.owner != credentials.api_key:
-            raise OrderRejected("the order owner has to be the owner of the API KEY")
-        market = self.catalogue.by_token.get(wire_order.tokenId)
-        if market is None:
-            raise OrderRejected(f"the orderbook {wire_order.tokenId} does not exist")
-        self._check_addresses(post, credentials.signer)
-        try:
-            digest = OrderDigest(wire_order, neg_risk=market.neg_risk)
-            if digest.signer() != credentials.signer:
-                raise OrderRejected("invalid signature")
-            new = _new_order(post, "0x" + digest.order_id.hex())
-        except (WrongSignature, ValueError) as error:
-            raise OrderRejected("invalid signature") from error
+        """Check whose order it is, then match it. Raises OrderRejected with the venue's wording, RegionBarred."""
+        now = self.now_ms()
+        admitted = self.gate.admit(post, credentials, now_s=now // 1000)
+        new = admitted.new
         doomed = self.faults.hit(
             ["failed_settlement"],
             now_ms=now,
@@ -157,12 +240,19 @@ class Sandbox:
         known = new.order_hash in self.publisher.owners
         self.publisher.owners.setdefault(new.order_hash, Ownership(credentials.api_key, credentials.signer))
         try:
-            order = self.exchange.place(new, now_ms=now, doomed=doomed is not None)
+            order = self.exchange.place(
+                new,
+                now_ms=now,
+                doomed=doomed is not None,
+                delay_ms=admitted.market.seconds_delay * 1_000,
+                believed=admitted.believed,
+            )
         except OrderRejected:
             if not known:
                 del self.publisher.owners[new.order_hash]
             raise
         self._orders_of[credentials.signer].append(new.order_hash)
+        self.chain.signed_extras[new.order_hash] = admitted.extras
         self.publisher.publish(now)
         return order
 
@@ -223,33 +313,3 @@ class Sandbox:
         for order_hash, owner in self.publisher.owners.items():
             if owner.api_key == api_key:
                 self.exchange.cancel(order_hash)
-
-    def _check_addresses(self, post: PostOrder, signer: str) -> None:
-        order = post.order
-        maker, signed_by = order.maker.lower(), order.signer.lower()
-        if signed_by != (maker if order.signatureType == wallets.DEPOSIT else signer.lower()):
-            raise OrderRejected("the order signer address has to be the address of the API KEY")
-        known = self.catalogue.wallets.get(maker)
-        if known is not None and known.signer == signer and known.signature_type == order.signatureType:
-            return
-        if order.signatureType not in (wallets.EOA, wallets.PROXY, wallets.SAFE, wallets.DEPOSIT):
-            raise OrderRejected("Invalid order payload")
-        if order.signatureType == wallets.EOA and maker == signer.lower():
-            raise OrderRejected("maker address not allowed, please use the deposit wallet flow")
-        if maker not in wallets.addresses_of(signer, order.signatureType):
-            raise OrderRejected("the order signer address has to be the address of the API KEY")
-
-
-def _new_order(post: PostOrder, order_id: str) -> NewOrder:
-    order = post.order
-    return NewOrder(
-        order_hash=order_id,
-        wallet=order.maker.lower(),
-        token_id=order.tokenId,
-        side=Side(order.side),
-        order_type=OrderType(post.orderType),
-        maker_units=int(order.makerAmount),
-        taker_units=int(order.takerAmount),
-        expiration_s=int(order.expiration),
-        post_only=post.postOnly,
-    )

@@ -3,22 +3,22 @@
 It shares nothing with the product's own encoder on purpose: when both agree, both are right.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
+from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import EncodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 from eth_keys.datatypes import Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
+from markets.venue.sandbox.contracts import EXCHANGE, EXCHANGE_V3, NEG_RISK_EXCHANGE
 from markets.venue.sandbox.messages import WireOrder
 
 CHAIN_ID: Final = 137
-EXCHANGE: Final = "0xE111180000d2663C0091e4f400237545B87B996B"
-NEG_RISK_EXCHANGE: Final = "0xe2222d279d744050d28e00520010520000310F59"
-EXCHANGE_V3: Final = "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"
 
 ORDER_TYPE: Final = (
     b"Order(uint256 salt,address maker,address signer,uint256 tokenId,uint256 makerAmount,uint256 takerAmount,"
@@ -40,10 +40,19 @@ _ORDER_FIELDS = [
 ]
 _WALLET_NAME, _WALLET_VERSION = keccak(b"DepositWallet"), keccak(b"1")
 _ZERO32 = bytes(32)
+_SESSION_MARK = bytes.fromhex("6492") * 16
 
 
 class WrongSignature(ValueError):
     """The bytes are no signature of this message by anybody the venue accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who signed (checksummed), and whether inside a session key's envelope."""
+
+    by: str
+    session: bool = False
 
 
 def _domain(name: bytes, version: bytes, contract: str | None) -> bytes:
@@ -87,10 +96,37 @@ class OrderDigest:
 
     def signer(self) -> str:
         """Checksummed address whose key signed the order. Raises WrongSignature."""
+        return self.signed().by
+
+    def signed(self) -> Signed:
+        """Who signed, and how. Raises WrongSignature."""
+        return self._signed(self._domain)
+
+    def is_of_other_version(self, signer: str) -> bool:
+        """Whether this is a good signature of `signer`, for the venue's other protocol version."""
+        others = (_PLAIN_DOMAIN, _NEG_RISK_DOMAIN) if self._domain == _V3_DOMAIN else (_V3_DOMAIN,)
+        for domain in others:
+            try:
+                if self._signed(domain).by == signer:
+                    return True
+            except WrongSignature:
+                continue
+        return False
+
+    def _signed(self, domain: bytes) -> Signed:
         signature = _bytes(self._order.signature)
         if self._order.signatureType != 3:
-            return recover(self.order_id, signature)
-        tail = self._domain + self.contents + ORDER_TYPE + len(ORDER_TYPE).to_bytes(2, "big")
+            return Signed(recover(keccak(b"\x19\x01" + domain + self.contents), signature))
+        if not signature.endswith(_SESSION_MARK):
+            return Signed(self._wallet_signer(domain, signature))
+        claimed, signature = _opened(signature)
+        if self._wallet_signer(domain, signature) != claimed:
+            raise WrongSignature("the envelope names another session key")
+        return Signed(claimed, session=True)
+
+    def _wallet_signer(self, domain: bytes, signature: bytes) -> str:
+        """The key behind an ERC-7739 signature of the deposit wallet."""
+        tail = domain + self.contents + ORDER_TYPE + len(ORDER_TYPE).to_bytes(2, "big")
         if len(signature) != 65 + len(tail) or signature[65:] != tail:
             raise WrongSignature("not an ERC-7739 signature of this order")
         wrapped = abi_encode(
@@ -100,7 +136,18 @@ class OrderDigest:
                 *(CHAIN_ID, self._order.signer.lower(), _ZERO32),
             ],
         )
-        return recover(keccak(b"\x19\x01" + self._domain + keccak(wrapped)), signature[:65])
+        return recover(keccak(b"\x19\x01" + domain + keccak(wrapped)), signature[:65])
+
+
+def _opened(signature: bytes) -> tuple[str, bytes]:
+    """(session key, its signature) of an envelope."""
+    try:
+        signer, zero, inner = abi_decode(["bytes32", "bytes32", "bytes"], signature[: -len(_SESSION_MARK)])
+    except DecodingError as error:
+        raise WrongSignature(str(error)) from error
+    if zero != _ZERO32 or any(signer[:12]):
+        raise WrongSignature("no session key's envelope")
+    return to_checksum_address(signer[12:]), inner
 
 
 def auth_signer(*, address: str, timestamp: str, nonce: int, signature: str) -> str:

@@ -16,6 +16,8 @@ class MarketDef(msgspec.Struct, frozen=True, kw_only=True):
     """One binary market. `token_ids` and `outcomes` are in the venue's order (first, second).
 
     `first_price` is the last known price of the first outcome before the tape begins; the depth model quotes around it.
+    A marketable order waits `seconds_delay` as status delayed (sports), or `taker_delay_ms` before it is answered.
+    Markets with the same `neg_risk_market_id` share an event of which one outcome wins.
     """
 
     condition_id: str
@@ -35,6 +37,13 @@ class MarketDef(msgspec.Struct, frozen=True, kw_only=True):
     start_date: str = ""
     end_date: str = ""
     first_price: Decimal = Decimal("0.5")
+    seconds_delay: int = 0
+    taker_delay_ms: int = 0
+    description: str = ""
+    question_id: str = ""
+    neg_risk_market_id: str = ""
+    series: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class LeaderTradeEvent(msgspec.Struct, frozen=True, kw_only=True, tag="leader_trade"):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,7 +12,9 @@ from aiohttp import web
 
 from markets.venue.sandbox.auth import Credentials, KeyExists, Unauthorized
 from markets.venue.sandbox.core import Sandbox, UnknownMarket
-from markets.venue.sandbox.faults import FaultRequest
+from markets.venue.sandbox.data_errors import BadParameter
+from markets.venue.sandbox.standing import REGION_TEXT, RegionBarred
+from markets.venue.sandbox.strikes import Strikes
 from markets.venue.simulator.orders import OrderRejected
 
 log = logging.getLogger(__name__)
@@ -20,12 +23,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
 
 FIRST_CURSOR, LAST_CURSOR = "MA==", "LTE="
+_REFUSALS = (OrderRejected, Unauthorized, UnknownMarket, KeyExists, RegionBarred)
 _PAGE = 100
-_HOLD_S = 120.0
-_REQUEST_FAULTS = (
-    *("delay", "http_5xx", "http_5xx_after", "drop_request", "drop_reply"),
-    *("late_accept", "engine_restarting", "rate_limited", "post_only_mode"),
-)
 
 
 def reply(payload: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -55,11 +54,11 @@ async def credentials(request: web.Request, sandbox: Sandbox) -> Credentials:
     )
 
 
-def page(rows: Sequence[T], cursor: str) -> tuple[Sequence[T], str]:
+def page(rows: Sequence[T], cursor: str, *, size: int = _PAGE) -> tuple[Sequence[T], str]:
     """One page and the cursor of the next, in the CLOB's way: base64 of an offset, LTE= at the end."""
     start = offset_of(cursor)
-    more = start + _PAGE < len(rows)
-    return rows[start : start + _PAGE], cursor_of(start + _PAGE) if more else LAST_CURSOR
+    more = start + size < len(rows)
+    return rows[start : start + size], cursor_of(start + size) if more else LAST_CURSOR
 
 
 def cursor_of(offset: int) -> str:
@@ -80,81 +79,25 @@ def query_int(request: web.Request, name: str, default: int) -> int:
 
 def middleware(sandbox: Sandbox, background: set[asyncio.Task[Any]]) -> Any:
     """Faults around, and errors of, every protocol route."""
+    strikes = Strikes(sandbox, background)
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not sandbox.faults.active() or request.path.startswith(("/_sandbox/", "/ws/")):
+        if not sandbox.faults.active() or request.path.startswith("/_sandbox/"):
             return await _translated(request, handler)
-        await request.read()
-        signer = request.headers.get("POLY_ADDRESS", "")
-        known = sandbox.wallets_of(signer) if signer else []
-        fault = sandbox.faults.hit(
-            _REQUEST_FAULTS, now_ms=sandbox.now_ms(), path=request.path, method=request.method, wallets=known
-        )
-        if fault is None:
-            return await _translated(request, handler)
-        return await _strike(fault, request, handler, background)
+        return await strikes.around(request, partial(_translated, request, handler))
 
     return around
-
-
-async def _strike(
-    fault: FaultRequest, request: web.Request, handler: Handler, background: set[asyncio.Task[Any]]
-) -> web.StreamResponse:
-    name = fault.name
-    if name == "delay":
-        await asyncio.sleep(fault.seconds)
-        return await _translated(request, handler)
-    if name == "late_accept":
-        task = asyncio.create_task(_later(fault.seconds, request, handler))
-        background.add(task)
-        task.add_done_callback(background.discard)
-        if fault.hold:
-            await asyncio.sleep(_HOLD_S)
-        return _closed(request)
-    if name == "drop_request":
-        return _closed(request)
-    if name in ("drop_reply", "http_5xx_after"):
-        await _translated(request, handler)
-        return _closed(request) if name == "drop_reply" else _failure(fault)
-    if name == "post_only_mode" and b'"postOnly":true' in (await request.read()).replace(b" ", b""):
-        return await _translated(request, handler)
-    return _failure(fault)
-
-
-def _failure(fault: FaultRequest) -> web.Response:
-    headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-    if fault.name == "engine_restarting":
-        return reply({"error": "service not ready"}, status=425, headers=headers)
-    if fault.name == "rate_limited":
-        return reply({"error": "Too Many Requests"}, status=429, headers=headers)
-    if fault.name == "post_only_mode":
-        payload = {
-            "error": "post-only mode: only post-only orders and cancels are allowed",
-            "code": "post_only_mode",
-            "retry_after_seconds": fault.retry_after or 1,
-        }
-        return reply(payload, status=503, headers=headers)
-    return reply({"error": fault.body or "could not insert order"}, status=fault.status, headers=headers)
-
-
-def _closed(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=499)
-
-
-async def _later(seconds: float, request: web.Request, handler: Handler) -> None:
-    await asyncio.sleep(seconds)
-    await _translated(request, handler)
 
 
 async def _translated(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (OrderRejected, Unauthorized, UnknownMarket, KeyExists, msgspec.MsgspecError, ValueError, KeyError) as bad:
+    except (*_REFUSALS, msgspec.MsgspecError, ValueError, KeyError) as bad:
         status, text = _expected(bad, request)
         return error(text, status=status)
+    except BadParameter as bad:
+        return reply(bad.payload(), status=400)
     except web.HTTPException as refused:
         return error(refused.reason.lower(), status=refused.status)
     except Exception:
@@ -170,6 +113,8 @@ def _expected(bad: Exception, request: web.Request) -> tuple[int, str]:
         return 404, str(bad)
     if isinstance(bad, OrderRejected):
         return 400, bad.message
+    if isinstance(bad, RegionBarred):
+        return 403, REGION_TEXT
     if isinstance(bad, KeyExists):
         return 400, "Could not create api key"
     return 400, "Invalid order payload" if request.path.startswith("/clob/order") else f"Invalid payload: {bad}"

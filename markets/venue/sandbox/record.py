@@ -1,6 +1,8 @@
 """The public record of what happened: who traded what, positions, prices. What Data API and Gamma answer from."""
 
+from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from markets.venue.ports import Side
@@ -11,7 +13,7 @@ _PRICES_KEPT = 5_000
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """One wallet's part of one transaction in one token. `kind` is TRADE or REDEEM."""
+    """One wallet's part of one transaction in one token. `kind` is one of the Data API's activity types."""
 
     wallet: str
     token_id: str
@@ -81,19 +83,53 @@ class PublicRecord:
     volume_units: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     by_wallet: dict[str, list[PublicTrade]] = field(default_factory=lambda: defaultdict(list))
     by_condition: dict[str, list[PublicTrade]] = field(default_factory=lambda: defaultdict(list))
+    hour_volume_units: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     _positions: dict[str, dict[str, PublicPosition]] = field(default_factory=lambda: defaultdict(dict))
     _prices: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, trade: PublicTrade) -> None:
+        self.note(trade)
+        self._apply(trade)
+        if trade.taker:
+            self.volume_units[trade.condition_id] += trade.cost_units
+            hours, hour = self.hour_volume_units[trade.condition_id], trade.traded_s // 3_600
+            hours[hour] = hours.get(hour, 0) + trade.cost_units
+
+    def note(self, trade: PublicTrade) -> None:
+        """List what happened without changing positions."""
         self.trades.append(trade)
         self.by_wallet[trade.wallet].append(trade)
         self.by_condition[trade.condition_id].append(trade)
+
+    def moved(self, parts: Iterable[PublicTrade]) -> None:
+        """Change positions by what is not itself listed: the two sides of a split or a merge."""
+        for part in parts:
+            self._apply(part)
+
+    def day_volume_units(self, condition_id: str, *, now_s: int) -> int:
+        hours = self.hour_volume_units.get(condition_id, {})
+        return sum(units for hour, units in hours.items() if hour > now_s // 3_600 - 24)
+
+    def held(self, wallet: str, token_id: str) -> int:
+        position = self._positions.get(wallet, {}).get(token_id)
+        return position.share_units if position is not None else 0
+
+    def holders(self, token_id: str) -> list[PublicPosition]:
+        """Everybody who holds this token, most shares first."""
+        found = [ones[token_id] for ones in self._positions.values() if token_id in ones]
+        return sorted((one for one in found if one.share_units), key=lambda one: (-one.share_units, one.wallet))
+
+    def price_at(self, token_id: str, at_s: int) -> int | None:
+        """The last price seen at or before a time."""
+        prices = self._prices.get(token_id, [])
+        index = bisect_right(prices, at_s, key=lambda point: point[0])
+        return prices[index - 1][1] if index else None
+
+    def _apply(self, trade: PublicTrade) -> None:
         positions = self._positions[trade.wallet]
         if trade.token_id not in positions:
             positions[trade.token_id] = PublicPosition(trade.wallet, trade.token_id, trade.condition_id)
         positions[trade.token_id].apply(trade)
-        if trade.taker:
-            self.volume_units[trade.condition_id] += trade.cost_units
 
     def price_seen(self, token_ids: tuple[str, str], token_id: str, price_units: int, side: Side, *, at_s: int) -> None:
         """A taker traded at this price; the other token's price is its complement."""

@@ -147,14 +147,8 @@ class Replay:
             self._sandbox.publisher.tick_changed(event.condition_id, spec.tick_units, new, self._sandbox.now_ms())
 
     def _resolve(self, event: ResolveEvent) -> None:
-        sandbox = self._sandbox
-        definition, spec = sandbox.market_of(event.winning_token_id)
-        now = sandbox.now_ms()
-        sandbox.maker.leave(spec, now_ms=now)
-        paid = sandbox.exchange.resolve(definition.condition_id, event.winning_token_id, now_ms=now)
-        sandbox.publisher.publish(now)
-        sandbox.catalogue.closed[definition.condition_id] = event.winning_token_id
-        sandbox.publisher.resolved(definition.condition_id, event.winning_token_id, paid, now)
+        self._sandbox.market_of(event.winning_token_id)
+        self._sandbox.resolve(event.condition_id, event.winning_token_id)
 
 
 def _levels(levels: Iterable[tuple[Decimal, Decimal]]) -> list[tuple[int, int]]:

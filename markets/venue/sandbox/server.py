@@ -8,14 +8,17 @@ from typing import Any
 
 from aiohttp import web
 
-from markets.venue.sandbox import control, http, tape
-from markets.venue.sandbox.catalogue_api import DataApi, Gamma
+from markets.venue.sandbox import control, front, http, tape
 from markets.venue.sandbox.chain_api import ChainApi
+from markets.venue.sandbox.clob_account import ClobAccount
 from markets.venue.sandbox.clob_public import ClobPublic
 from markets.venue.sandbox.clob_trading import ClobTrading
 from markets.venue.sandbox.control import Control
 from markets.venue.sandbox.core import Sandbox
+from markets.venue.sandbox.data_api import DataApi
+from markets.venue.sandbox.data_stats import DataStats
 from markets.venue.sandbox.events import TapeEvent
+from markets.venue.sandbox.gamma_api import Gamma
 from markets.venue.sandbox.replay import Replay
 from markets.venue.sandbox.sockets import Sockets
 from polyhub.lib.clock import SystemClock, to_ms
@@ -70,10 +73,11 @@ class Server:
     def _app(self) -> web.Application:
         sandbox = self.sandbox
         app = web.Application(
-            middlewares=[control.loopback_only, http.middleware(sandbox, self._tasks)], client_max_size=_MAX_BODY
+            middlewares=[control.loopback_only, http.middleware(sandbox, self._tasks), front.middleware(sandbox)],
+            client_max_size=_MAX_BODY,
         )
-        for part in (ClobPublic(sandbox), ClobTrading(sandbox), Gamma(sandbox), DataApi(sandbox), ChainApi(sandbox)):
-            app.add_routes(part.routes())
+        for part in (ClobPublic, ClobTrading, ClobAccount, Gamma, DataApi, DataStats, ChainApi):
+            app.add_routes(part(sandbox).routes())
         app.add_routes(Sockets(sandbox).routes())
         app.add_routes(Control(sandbox, self.replay).routes())
         return app

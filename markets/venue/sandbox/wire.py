@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from markets.venue.ports import Side
+from markets.venue.ports import Side, VenueOrderStatus
 from markets.venue.sandbox.events import MarketDef
 from markets.venue.simulator.orders import Leg, Order, Trade
 from polyhub.lib import money
@@ -101,6 +101,7 @@ def order_event(order: Order, market: MarketDef, *, kind: str, owner: str, addre
         "type": kind,
         "order_owner": owner,
         "associate_trades": row["associate_trades"] or None,
+        "created_at": str(row["created_at"]),
         "timestamp": str(now_ms),
     }
 
@@ -175,7 +176,7 @@ def placed(order: Order) -> Json:
         "orderID": order.new.order_hash,
         "takingAmount": amount(taking) if matched else "",
         "makingAmount": amount(making) if matched else "",
-        "status": "matched" if matched else "live",
+        "status": "delayed" if order.status is VenueOrderStatus.DELAYED else "matched" if matched else "live",
         "tradeIDs": list(order.trade_ids),
         "success": True,
     }
