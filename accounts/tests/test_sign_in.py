@@ -1,13 +1,22 @@
 """Sign-up to second factor, through the pages."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.totp.internal.auth import (
+    TOTP,
+    format_hotp_value,
+    generate_totp_secret,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from django.core import mail
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -142,6 +151,48 @@ def test_a_code_works_once(client: Client) -> None:
     assert "_auth_user_id" not in second.session
 
 
+def test_the_second_factor_is_switched_off_with_the_second_factor_alone(client: Client) -> None:
+    alice = factories.user("alice")
+    sign_in(client, alice)
+    confirm_password(client)
+    activate(client)
+    stolen = Client()
+    stolen.force_login(alice)
+    switch_off, password, code = map(reverse, ("mfa_deactivate_totp", "account_reauthenticate", "mfa_reauthenticate"))
+    for answer in (stolen.get(switch_off), stolen.post(switch_off)):
+        assert answer.headers["Location"].startswith(code)
+    confirm_password(stolen)
+    assert stolen.get(password).headers["Location"].startswith(code)
+    assert stolen.post(switch_off).headers["Location"].startswith(code)
+    assert Authenticator.objects.filter(user=alice, type="totp").exists()
+    # Who lost the phone has the recovery codes.
+    recovery = Authenticator.objects.get(user=alice, type="recovery_codes").wrap().get_unused_codes()
+    stolen.post(code, {"code": recovery[0]})
+    assert stolen.post(switch_off).headers["Location"] == reverse("mfa_index")
+    assert not Authenticator.objects.filter(user=alice).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_code_used_in_parallel_works_once() -> None:
+    alice = factories.user("alice")
+    secret = generate_totp_secret()
+    row = TOTP.activate(alice, secret).instance
+    together = threading.Barrier(4)
+
+    def use(code: str) -> bool:
+        try:
+            same = TOTP(Authenticator.objects.get(pk=row.pk))
+            together.wait(10)
+            return bool(same.validate_code(code))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            cache.clear()
+            assert sum(pool.map(use, [code_for(secret)] * 4)) == 1
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -150,6 +201,8 @@ def test_a_code_works_once(client: Client) -> None:
         "account_reauthenticate",
         "mfa_index",
         "mfa_activate_totp",
+        "mfa_reauthenticate",
+        "mfa_deactivate_totp",
         "mfa_generate_recovery_codes",
         "usersessions_list",
     ],
@@ -158,7 +211,7 @@ def test_the_pages_of_security_are_drawn_in_our_own_frame(client: Client, name: 
     alice = factories.user("alice")
     sign_in(client, alice)
     confirm_password(client)
-    if name != "mfa_activate_totp":
+    if name not in {"mfa_activate_totp", "account_reauthenticate"}:
         activate(client)
     page = client.get(reverse(name))
     assert page.status_code == 200, page.headers
