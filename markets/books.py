@@ -76,6 +76,16 @@ class TrustedBook:
 
 
 @dataclass(frozen=True, slots=True)
+class Top:
+    """Best prices of a book and what stands there; a side may be empty."""
+
+    bid_units: int | None
+    ask_units: int | None
+    bid_share_units: int
+    ask_share_units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Untrusted:
     """Why there is no book to act on: NO_BOOK, NO_ORDERBOOK, FEED_DOWN, CROSSED, DISAGREES, UNCONFIRMED."""
 
@@ -177,6 +187,16 @@ class BookCache:
             entry.copy = Book()
             entry.copy.replace(bids=entry.book.levels("BUY"), asks=entry.book.levels("SELL"))
         return TrustedBook(entry.copy, age, entry.tick_units, entry.min_share_units)
+
+    def top(self, token_id: str) -> Top | None:
+        """The best prices of a trusted book, None otherwise; no copy is made."""
+        entry = self._entries.get(token_id)
+        if entry is None or not entry.has_book or self._doubt(entry, self._now()):
+            return None
+        bid, ask = entry.book.best_bid, entry.book.best_ask
+        bid_size = 0 if bid is None else entry.book.size_at(Side.BUY.value, bid)
+        ask_size = 0 if ask is None else entry.book.size_at(Side.SELL.value, ask)
+        return Top(bid, ask, bid_size, ask_size)
 
     def watch(self, token_id: str, changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed` after each change of a token's book; gives what ends it."""

@@ -1,4 +1,4 @@
-"""Removes what has served its time: expired sessions and tokens, old push events, what ended in the cache."""
+"""Removes what has served its time: sessions and tokens, push events, what ended in the cache, old ticks."""
 
 from datetime import datetime, timedelta
 
@@ -8,11 +8,15 @@ from django.core.management import call_command
 from django.db import connection
 from knox.models import get_token_model
 
+from markets.services import continuity, history, interest
 from polyhub.lib.clock import SystemClock
 from polyhub.lib.models import PushEvent
 
 # A browser that was away longer takes a fresh snapshot anyway.
 PUSH_EVENTS_KEPT = timedelta(days=2)
+INCIDENTS_KEPT = timedelta(days=30)
+# Books nobody has looked at since.
+BOOKS_KEPT = timedelta(hours=1)
 BATCH = 10_000
 
 
@@ -23,6 +27,9 @@ def tidy() -> None:
     get_token_model().objects.filter(expiry__lt=now).delete()
     remove_push_events(before=now - PUSH_EVENTS_KEPT)
     remove_ended_cache(now=now)
+    history.retain(now=now)
+    continuity.forget(before=now - INCIDENTS_KEPT)
+    interest.forget(before=now - BOOKS_KEPT)
 
 
 def remove_ended_cache(*, now: datetime) -> int:

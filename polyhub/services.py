@@ -15,6 +15,7 @@ from copytrade.services.decide import CopyDecider
 from markets import feed
 from markets.books import BookCache
 from markets.catalogue_sync import CatalogueSync, Listing
+from markets.recorder import Recorder
 from markets.services.budgets import BudgetKeeper
 from markets.venue import registry
 from markets.venue.ports import Venue
@@ -112,8 +113,17 @@ async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
         closed=lambda conditions: public.markets(condition_ids=conditions, closed=True),
     )
     sync = CatalogueSync(source=listing, clock=clock)
+    recorder = Recorder(
+        books=books,
+        past=lambda token, since, until, minutes: public.price_history(
+            token_id=token, since=since, until=until, minutes=minutes
+        ),
+        clock=clock,
+    )
     try:
-        yield WithBooks(feed.FeedService(sources=sources, clock=clock), books, sync, _keeper(transport, lease))
+        yield WithBooks(
+            feed.FeedService(sources=sources, clock=clock), books, sync, recorder, _keeper(transport, lease)
+        )
     finally:
         await transport.close()
 

@@ -73,7 +73,7 @@ class TradeTick:
 @transaction.atomic
 def record(*, quotes: Sequence[QuoteTick], trades: Sequence[TradeTick]) -> None:
     """Copy a batch into the tables of its days and into the candles, all or nothing."""
-    ensure_days({tick.at.date() for tick in (*quotes, *trades)})
+    ensure_days({quote.at.date() for quote in quotes} | {trade.at.date() for trade in trades})
     _copy(
         _COPY_QUOTES,
         ((q.token, q.at, q.bid_units, q.ask_units, q.bid_share_units, q.ask_share_units) for q in quotes),
