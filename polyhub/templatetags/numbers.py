@@ -57,9 +57,13 @@ def price(value: Figure) -> str:
 
 @register.filter
 def shares(value: Figure) -> str:
+    """1,234.5 shares; dust is not nothing."""
     if value is None or value == "":
         return UNKNOWN
-    return f"{Decimal(value).quantize(Decimal('0.01')):,}".replace(".00", "")
+    rounded = nearest_to(Decimal(value), CENT)
+    if value and not rounded:
+        return "<0.01"
+    return f"{rounded:,.2f}".removesuffix(".00")
 
 
 @register.filter

@@ -58,3 +58,21 @@ def test_why_an_engine_recovers_is_told_with_what_to_do() -> None:
     assert "tries again by itself" in words.engine_words("NOT_CONNECTED: No answer from the venue.")
     assert words.engine_words("UNHEARD_OF: The venue's own words.") == "The venue's own words."
     assert set(connection.REMEDIES) - {"ACCOUNT_STOPPED"} <= set(words.ENGINE)
+
+
+def test_an_order_that_never_rests_is_not_said_to_rest() -> None:
+    assert words.status_words("OPEN", "GTC") == "rests at the venue"
+    assert {words.status_words("OPEN", kind) for kind in ("FAK", "FOK")} == {"taken in by the venue"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("APPROVED: reserve_usdc=10.489500, reserve_shares=0", "approved, $10.49 held back for it"),
+        ("APPROVED: reserve_usdc=0, reserve_shares=14.420000", "approved, 14.42 shares held back for it"),
+        ("APPROVED", "approved, $? held back for it"),
+        ("OPEN_ORDERS: open=50, limit=50", "50 orders are open already; your limit is 50"),
+    ],
+)
+def test_the_risk_gates_verdict_is_told_to_people(verdict: str, said: str) -> None:
+    assert words.verdict_words(verdict) == said

@@ -90,8 +90,26 @@ TONES = {
 }
 
 
-def status_words(status: str) -> str:
+# These never rest: the venue fills what it can at once and ends the order.
+_AT_ONCE = {"FAK", "FOK"}
+
+
+def status_words(status: str, order_type: str = "") -> str:
+    if status == "OPEN" and order_type in _AT_ONCE:
+        return "taken in by the venue"
     return STATUS.get(status, _plain(status))
+
+
+def verdict_words(text: str) -> str:
+    """The risk gate's verdict as noted ("CODE: name=value, ..."), for people."""
+    code, numbers = text.partition(":")[0], numbers_of(text)
+    if code != "APPROVED":
+        return denial_words(code, numbers)
+    held_shares = numbers.get("reserve_shares", "0")
+    held = (
+        f"{_number(held_shares)} shares" if held_shares.strip("0.") else f"${_money(numbers.get('reserve_usdc', '?'))}"
+    )
+    return f"approved, {held} held back for it"
 
 
 def denial_words(code: str, numbers: Mapping[str, object]) -> str:

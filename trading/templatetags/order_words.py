@@ -9,8 +9,13 @@ register = template.Library()
 
 
 @register.filter
-def status_words(status: str) -> str:
-    return words.status_words(str(status))
+def status_words(status: str, order_type: str = "") -> str:
+    return words.status_words(str(status), order_type)
+
+
+@register.filter
+def verdict_words(verdict: str) -> str:
+    return words.verdict_words(verdict)
 
 
 @register.filter
