@@ -119,6 +119,7 @@ ORDER_RULES: tuple[Rule, ...] = (
     Rule(503, "cancel only", Unavailable, "CANCEL_ONLY_MODE"),
     Rule(503, "trading disabled", Unavailable, "TRADING_DISABLED"),
     Rule(503, "trading is disabled", Unavailable, "TRADING_DISABLED"),
+    Rule(503, "trading is currently disabled", Unavailable, "TRADING_DISABLED"),
 )
 
 # By status alone, for every kind of request; looked at after the texts.

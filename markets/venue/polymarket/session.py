@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 
@@ -192,7 +192,7 @@ class PolymarketVenue:
         allowance = min(cash.allowances.get(spender, 0) for spender in _SPENDERS)
         return Balances(cash_units=cash.units, allowance_units=allowance, shares=shares)
 
-    async def user_events(self) -> AsyncIterator[UserEvent]:
+    async def user_events(self) -> AsyncGenerator[UserEvent, None]:
         stream = UserStream(
             self._transport, credentials=lambda: self._client.credentials, is_mine=self._is_mine, chance=self._chance
         )
