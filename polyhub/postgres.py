@@ -105,6 +105,11 @@ def is_running(var_dir: Path) -> bool:
     return Ping(PGconn.ping(dsn(var_dir, database="postgres").encode())) is Ping.OK
 
 
+def is_gone(var_dir: Path) -> bool:
+    """True when nothing listens on the socket: one that starts, recovers or is full is not gone."""
+    return Ping(PGconn.ping(dsn(var_dir, database="postgres").encode())) is Ping.NO_RESPONSE
+
+
 def stop(var_dir: Path, *, only_if_idle: bool = False) -> bool:
     """Stop the server cleanly; True when it is stopped. `only_if_idle` leaves it to whoever is still connected."""
     with _lock(var_dir):

@@ -86,6 +86,12 @@ def machine() -> Iterator[Machine]:
         postgres.stop(made.var_dir)
 
 
+def database_pid(machine: Machine) -> int:
+    file = postgres.data_dir(machine.var_dir) / "postmaster.pid"
+    assert file.exists(), "the database does not run"
+    return int(file.read_text().splitlines()[0])
+
+
 def test_up_runs_everything_heals_and_stops_without_a_trace(machine: Machine) -> None:
     hub = machine.up()
     try:
@@ -108,6 +114,13 @@ def test_up_runs_everything_heals_and_stops_without_a_trace(machine: Machine) ->
         os.kill(before, signal.SIGKILL)
         eventually(lambda: machine.pids().get("engines") not in {None, before}, timeout_s=20)
         eventually(lambda: machine.get("/ready")[0] == 200, timeout_s=30, poll_s=0.2)
+
+        # So does a database that died, and nobody takes it away from under the others.
+        died = database_pid(machine)
+        os.kill(died, signal.SIGQUIT)
+        eventually(lambda: database_pid(machine) != died and postgres.is_running(machine.var_dir), timeout_s=20)
+        assert "runs here" in machine.run("postgres", "stop").stderr
+        eventually(lambda: machine.get("/ready")[0] == 200, timeout_s=40, poll_s=0.2)
         running = machine.pids()
     finally:
         began = time.monotonic()

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from polyhub import postgres
+from polyhub import postgres, processes
 
 
 class Command(BaseCommand):
@@ -27,6 +27,8 @@ class Command(BaseCommand):
         if action == "start":
             self.stdout.write(postgres.ensure_running(settings.VAR_DIR))
         elif action == "stop":
+            if processes.Running(settings.VAR_DIR).is_claimed():
+                raise CommandError("PolyHub runs here and would start it again. Stop that first: Ctrl-C where it runs.")
             postgres.stop(settings.VAR_DIR)
             self.stdout.write("stopped")
         elif postgres.is_running(settings.VAR_DIR):

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser, ArgumentTypeError
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 
-from polyhub import postgres, processes, schedules, startup, supervisor
+from polyhub import keeper, postgres, processes, schedules, startup, supervisor
 from polyhub.lib.clock import SystemClock
 
 READY_WITHIN_S = 60.0
@@ -81,7 +82,8 @@ class Command(BaseCommand):
             )
         waiter = threading.Thread(target=_announce, args=(watch, host, port, began, with_demo), daemon=True)
         waiter.start()
-        watch.run()
+        with keeper.kept(settings.VAR_DIR, say=watch.say) if settings.EMBEDDED else nullcontext():
+            watch.run()
         if watch.failed:
             raise CommandError(f"{watch.failed} keeps ending; its last lines above say why.")
 
