@@ -1,12 +1,13 @@
 """The venue's number strings to whole units. Anything else than a plain, finite, non-negative number is refused."""
 
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import lru_cache
 
 import msgspec
 
 from markets.venue.polymarket.wire import BadAnswer
-from polyhub.lib import money
+from polyhub.lib import clock, money
 
 # More digits than any token supply has: such a number is an attack or a mistake.
 _MAX_UNITS = 10**18
@@ -45,11 +46,23 @@ def tick_units(value: str | float | Decimal) -> int:
 
 
 def milliseconds(text: str) -> int:
-    """A timestamp that may be in seconds or milliseconds, as milliseconds; 0 when there is none. Raises BadAnswer."""
+    """A timestamp in seconds, milliseconds or ISO form, as milliseconds; 0 when there is none. Raises BadAnswer."""
     if not text:
         return 0
+    if "T" in text and len(text) <= _TEXT_LIMIT:
+        return _iso_milliseconds(text)
     number = integer(text)
     return number * 1000 if number < 10**11 else number
+
+
+def _iso_milliseconds(text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise BadAnswer(f"time {text!r}") from error
+    if at.tzinfo is None:
+        raise BadAnswer(f"time {text!r} without a zone")
+    return clock.to_ms(at)
 
 
 def number_text(raw: msgspec.Raw) -> str:

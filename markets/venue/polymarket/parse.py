@@ -84,6 +84,8 @@ def own_trades(row: wire.TradeRow, *, is_mine: Callable[[wire.MakerRow], bool]) 
 
     A logical trade may come in several rows (`bucket_index`); each is a fill of its own and named so.
     """
+    if row.trader_side not in ("TAKER", "MAKER"):
+        raise BadAnswer(f"{row.id}: unknown trader_side {row.trader_side!r}")
     trade_id = f"{row.id}#{row.bucket_index}" if row.bucket_index else row.id
     status = trade_status(row.status, row.id)
     at = _time(row)
@@ -292,8 +294,9 @@ def _tag(row: wire.GammaMarket) -> str:
     return next((tag.label for tag in row.tags or () if tag.label), "")
 
 
-def _strings(text: str | None) -> list[str]:
-    return _STRINGS.decode(text) if text else []
+def _strings(listed: str | list[str] | None) -> list[str]:
+    """A list as it is, or as JSON inside a string, which is the venue's way."""
+    return _STRINGS.decode(listed) if isinstance(listed, str) and listed else list(listed or ())
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -226,8 +226,8 @@ class GammaMarket(msgspec.Struct, frozen=True, rename="camel"):
     slug: str | None = None
     question: str | None = None
     category: str | None = None
-    outcomes: str | None = None
-    clob_token_ids: str | None = None
+    outcomes: str | list[str] | None = None
+    clob_token_ids: str | list[str] | None = None
     position_ids: list[str] | None = None
     neg_risk: bool | None = None
     order_price_min_tick_size: Decimal | None = None
@@ -242,7 +242,7 @@ class GammaMarket(msgspec.Struct, frozen=True, rename="camel"):
     group_item_title: str | None = None
     neg_risk_market_id: str | None = msgspec.field(name="negRiskMarketID", default=None)
     uma_resolution_status: str | None = None
-    outcome_prices: str | None = None
+    outcome_prices: str | list[str] | None = None
     volume_num: Decimal | None = None
     volume24hr: Decimal | None = None
     liquidity_num: Decimal | None = None
