@@ -3,15 +3,27 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from django.contrib.postgres.search import SearchQuery
 from django.db import connection
-from django.db.models import Count, DecimalField, F, QuerySet
+from django.db.models import Count, DecimalField, ExpressionWrapper, F, FloatField, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
-from markets.models import Candle, CataloguePass, LeaderTrade, Market, Quote, Token, WatchedWallet
+from markets.domain.continuity import Subject
+from markets.models import (
+    Candle,
+    CataloguePass,
+    ContinuityDay,
+    Incident,
+    LeaderTrade,
+    Market,
+    Quote,
+    Token,
+    TradeSource,
+    WatchedWallet,
+)
 from polyhub.lib import money
 from polyhub.lib.errors import AppError
 from polyhub.lib.money import ZERO
@@ -23,6 +35,34 @@ MOST_CATEGORIES = 40
 class MarketNotFound(AppError):
     code = "NOT_FOUND"
     http_status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class DaySums:
+    """One day of the continuity ledger over all books; `coverage` is the trusted part of the needed time."""
+
+    day: date
+    books: int
+    coverage: float | None
+    reconnects: int
+    gaps: int
+    unreadable: int
+    disagreements: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSight:
+    """How one source saw leaders' trades: how many, in how many it was first, and its median lag."""
+
+    source: str
+    seen: int
+    first: int
+    trades: int
+    median_lag_ms: int | None
+
+    @property
+    def share(self) -> Decimal | None:
+        return Decimal(self.seen) / self.trades if self.trades else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +208,79 @@ def tape(*, token: Token, limit: int) -> list[Print]:
         return [
             Print(at, is_buy, money.price_from_units(price), money.from_units(shares))
             for at, is_buy, price, shares in cursor.fetchall()
+        ]
+
+
+def first_prices(*, markets: Sequence[Market]) -> dict[int, Quote]:
+    """The newest quote of each market's first outcome, by market key; only those somebody follows have one."""
+    rows = Quote.objects.filter(token__market__in=[market.pk for market in markets], token__outcome_index=0)
+    return {quote.token.market_id: quote for quote in rows.select_related("token")}
+
+
+def continuity_days(*, until: date, days: int = 14) -> list[DaySums]:
+    """The ledger's days, newest first."""
+    asset = Q(subject=Subject.ASSET)
+    rows = (
+        ContinuityDay.objects.filter(day__gt=until - timedelta(days=days), day__lte=until)
+        .values("day")
+        .annotate(
+            books=Count("id", filter=asset & Q(needed_ms__gt=0)),
+            needed=Sum("needed_ms", filter=asset),
+            trusted=Sum("trusted_ms", filter=asset),
+            lost=Sum("reconnects"),
+            missed=Sum("gaps"),
+            odd=Sum("unreadable"),
+            differed=Sum("disagreements"),
+        )
+        .order_by("-day")
+    )
+    return [
+        DaySums(
+            row["day"],
+            row["books"],
+            row["trusted"] / row["needed"] if row["needed"] else None,
+            row["lost"],
+            row["missed"],
+            row["odd"],
+            row["differed"],
+        )
+        for row in rows
+    ]
+
+
+def least_covered(*, day: date, limit: int = 10) -> list[tuple[ContinuityDay, Token | None]]:
+    """Today's books with the least trusted time, the worst first, with their tokens."""
+    part = ExpressionWrapper(F("trusted_ms") * 1.0 / F("needed_ms"), output_field=FloatField())
+    rows = list(
+        ContinuityDay.objects.filter(day=day, subject=Subject.ASSET, needed_ms__gt=0)
+        .annotate(part=part)
+        .order_by("part", "name")[:limit]
+    )
+    named = Token.objects.select_related("market").filter(token_id__in=[row.name for row in rows])
+    tokens = {token.token_id: token for token in named}
+    return [(row, tokens.get(row.name)) for row in rows]
+
+
+def incidents() -> QuerySet[Incident]:
+    """What went wrong with the data, newest first."""
+    return Incident.objects.order_by("-at", "-id")
+
+
+def leader_sources(*, since: datetime) -> list[SourceSight]:
+    """Each source's part in leaders' trades since then; the trades of sources that miss some are told by others."""
+    columns = {TradeSource.RTDS: "rtds_at", TradeSource.CHAIN: "chain_at", TradeSource.DATA_API: "data_api_at"}
+    parts = " UNION ALL ".join(
+        f"""SELECT '{source}', count({column}), count(*) FILTER (WHERE first_source = '{source}'), count(*),
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM {column} - traded_at) * 1000)
+                       FILTER (WHERE {column} IS NOT NULL)
+            FROM markets_leadertrade WHERE traded_at >= %s"""
+        for source, column in columns.items()
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(parts, [since] * len(columns))
+        return [
+            SourceSight(source, seen, first, trades, None if lag is None else int(lag))
+            for source, seen, first, trades, lag in cursor.fetchall()
         ]
 
 

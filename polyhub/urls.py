@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("scanner.urls")),
     path("", include("trading.urls")),
     path("", include("trading.account_urls")),
+    path("", include("trading.market_urls")),
     path("", include("copytrade.urls")),
     path("admin/", admin.site.urls),
     path("health", health.health, name="health"),

@@ -59,6 +59,10 @@ def account(world: World) -> Mapping[str, Any]:
     return {"account_id": world.account.pk}
 
 
+def condition(world: World) -> Mapping[str, Any]:
+    return {"condition_id": world.token.market.condition_id}
+
+
 def leader(world: World) -> Mapping[str, Any]:
     return {"address": LEADER}
 
@@ -88,6 +92,11 @@ ROWS: dict[str, Row] = {
     "order": Row(O, path=order),
     "order-cancel": Row(O, "POST", path=order, alice=to(409)),
     "positions": Row(S),
+    "markets": Row(S),
+    "market": Row(S, path=condition),
+    "market-candles": Row(S, path=condition),
+    "ticket": Row(S, "POST", path=condition, alice=to(400)),
+    "data-status": Row(S),
     "accounts": Row(S),
     "account-create": Row(S),
     "account-import": Row(S, alice=to(200, 302)),

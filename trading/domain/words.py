@@ -25,6 +25,8 @@ DENIED = {
     "CASH_SHORT": "it needs ${need} and ${free} is free",
     "SHARES_SHORT": "it would sell {shares} shares and {free} are free",
     "STALE_INTENT": "it waited too long to be sent, so it was not sent blindly",
+    "BOOK_UNTRUSTED": "the order book cannot be trusted now ({doubt})",
+    "PRICE_FAR_FROM_BOOK": "the price {price} is more than {limit} worse than the best of the book, {best}",
     "SIGNING_REFUSED": "the signer's policy refused it",
     "CANCELED_BEFORE_SENDING": "it was canceled before it left",
     # What the venue answers.
@@ -41,6 +43,18 @@ DENIED = {
     "NOT_FOUND_AT_VENUE": "the venue knows nothing of it",
     "NO_ANSWER": "the venue did not answer",
     "BY_VENUE": "the venue ended it",
+}
+
+# Why a book is shown but may not be believed.
+DOUBTS = {
+    "NO_BOOK": "Waiting for the book",
+    "NO_ORDERBOOK": "The venue has no book",
+    "FEED_DOWN": "Feed is down",
+    "CROSSED": "Crossed book",
+    "DISAGREES": "The venue contradicts it",
+    "UNCONFIRMED": "Not confirmed lately",
+    "STALE": "Not refreshed lately",
+    "CLOSED": "Market closed",
 }
 
 # Why an account's engine does not run, and what to do. It tries again by itself in every case.
@@ -174,3 +188,8 @@ def engine_words(detail: str) -> str:
     """Why an engine recovers, from what it noted ("CODE: the venue's words"); those words where none are ours."""
     code, _, said = detail.partition(": ")
     return ENGINE.get(code, said or detail)
+
+
+def doubt_words(code: str) -> str:
+    """Why a book may not be believed; empty for a trusted one."""
+    return DOUBTS.get(code, code.replace("_", " ").capitalize()) if code else ""
