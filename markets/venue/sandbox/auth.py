@@ -47,6 +47,7 @@ class KeyRing:
         self._by_key: dict[str, Credentials] = {}
         self._builders: dict[str, Credentials] = {}
         self._readonly: dict[str, str] = {}
+        self._relayers: dict[str, str] = {}
         self._serial = count(1)
 
     def create(self, headers: Mapping[str, str], *, now_s: int) -> Credentials:
@@ -95,6 +96,21 @@ class KeyRing:
         """Raises Unauthorized."""
         found = self.check_builder(headers, method=method, path=path, body=body, now_s=now_s)
         del self._builders[found.api_key]
+
+    def make_relayer(self, signer: str) -> str:
+        """A personal relayer key."""
+        key = str(uuid.uuid5(_NAMES, f"relayer/{self._salt}/{signer.lower()}"))
+        self._relayers[key] = signer.lower()
+        return key
+
+    def check_relayer(self, headers: Mapping[str, str], *, method: str, path: str, body: bytes, now_s: int) -> str:
+        """The signer (lower case) whose relayer or builder key came with this request. Raises Unauthorized."""
+        key, address = headers.get("RELAYER_API_KEY", ""), headers.get("RELAYER_API_KEY_ADDRESS", "").lower()
+        if key:
+            if self._relayers.get(key) != address:
+                raise Unauthorized("invalid relayer api key")
+            return address
+        return self.check_builder(headers, method=method, path=path, body=body, now_s=now_s).signer.lower()
 
     def make_readonly(self, owner: Credentials) -> str:
         key = str(uuid.uuid5(_NAMES, f"readonly/{self._salt}/{owner.signer}/{next(self._serial)}"))

@@ -50,6 +50,7 @@ class Chain:
         self.listeners: list[Callable[[Log], None]] = []
         self.signed_extras: dict[str, tuple[bytes, bytes]] = {}
         self.failed: set[str] = set()
+        self.sent: dict[str, int] = {}
         self._catalogue = catalogue
         self._now_ms = now_ms
         self._started_ms = now_ms()

@@ -3,7 +3,7 @@
 import hashlib
 from decimal import Decimal
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,7 +13,7 @@ from eth_account import Account
 from markets.venue.ports import Side
 from markets.venue.sandbox import depth, wallets, wire
 from markets.venue.sandbox.core import Sandbox
-from markets.venue.sandbox.events import LeaderTradeEvent, MarketDef, ResolveEvent, SideText, TickSizeEvent
+from markets.venue.sandbox.events import LeaderTradeEvent, MarketDef, SideText, TickSizeEvent
 from markets.venue.sandbox.faults import AT_ONCE, FaultRequest
 from markets.venue.sandbox.http import error, reply
 from markets.venue.sandbox.replay import Replay
@@ -21,6 +21,11 @@ from markets.venue.simulator.ledger import LedgerBroken
 from markets.venue.simulator.orders import Order, Trade
 from polyhub.lib import money
 
+_AS_ASKED = (
+    *("outcomes", "question", "slug", "category", "tick_size", "min_order_size", "neg_risk", "fee_rate"),
+    *("fee_exponent", "end_date", "first_price", "description", "event_title", "neg_risk_market_id", "series"),
+    *("tags", "seconds_delay", "taker_delay_ms"),
+)
 _FROM_ELSEWHERE = ("Origin", "Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _UNKNOWN_WALLET = "give one of private_key, address"
 
@@ -59,7 +64,27 @@ class MarketRequest(msgspec.Struct, frozen=True, kw_only=True):
     fee_exponent: int = 1
     first_price: Decimal = Decimal("0.5")
     end_date: str = ""
+    description: str = ""
+    event_title: str = ""
+    neg_risk_market_id: str = ""
+    series: str = ""
+    tags: tuple[str, ...] = ()
+    seconds_delay: int = 0
+    taker_delay_ms: int = 0
+    version: Literal["v1", "v2"] = "v1"
     ladder: Ladder | None = None
+
+
+class ResolveRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Without a winner `payouts` say how a dollar is shared. `redeem` pays winners at once, else they ask for it."""
+
+    winning_token_id: str = ""
+    payouts: tuple[int, int] | None = None
+    redeem: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.winning_token_id and self.payouts is None:
+            raise ValueError("give one of winning_token_id, payouts")
 
 
 class LeaderTradeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,9 +206,9 @@ class Control:
         return reply("OK")
 
     async def resolve(self, request: web.Request) -> web.Response:
-        winner = str(msgspec.json.decode(await request.read())["winning_token_id"])
+        asked = msgspec.json.decode(await request.read(), type=ResolveRequest)
         condition_id = request.match_info["condition_id"]
-        self._replay.apply(ResolveEvent(at_ms=0, condition_id=condition_id, winning_token_id=winner))
+        self._sandbox.resolve(condition_id, asked.winning_token_id, payouts=asked.payouts, redeem=asked.redeem)
         return reply("OK")
 
     async def leader_trade(self, request: web.Request) -> web.Response:
@@ -292,24 +317,24 @@ def _trade(trade: Trade) -> dict[str, Any]:
 
 
 def _definition(asked: MarketRequest) -> MarketDef:
-    condition = asked.condition_id or "0x" + hashlib.sha256(asked.slug.encode()).hexdigest()
-    tokens = asked.token_ids or (_token(condition, 0), _token(condition, 1))
+    condition, tokens = asked.condition_id, asked.token_ids
+    if asked.version == "v2":
+        condition, tokens = _second_protocol(asked)
+    condition = condition or "0x" + hashlib.sha256(asked.slug.encode()).hexdigest()
     return MarketDef(
         condition_id=condition,
-        token_ids=tokens,
-        outcomes=asked.outcomes,
-        question=asked.question,
-        slug=asked.slug,
+        token_ids=tokens or (_token(condition, 0), _token(condition, 1)),
         event_slug=asked.event_slug or asked.slug,
-        category=asked.category,
-        tick_size=asked.tick_size,
-        min_order_size=asked.min_order_size,
-        neg_risk=asked.neg_risk,
-        fee_rate=asked.fee_rate,
-        fee_exponent=asked.fee_exponent,
-        end_date=asked.end_date,
-        first_price=asked.first_price,
+        **{name: getattr(asked, name) for name in _AS_ASKED},
     )
+
+
+def _second_protocol(asked: MarketRequest) -> tuple[str, tuple[str, str]]:
+    """Condition (31 bytes, padded) and positions: module, 18 bytes of hash, 8 reserved zeros, 4 zeros, outcome."""
+    module = 2 if asked.neg_risk else 1
+    stem = bytes([module]) + hashlib.sha256(asked.slug.encode()).digest()[:18] + bytes(12)
+    first = int.from_bytes(stem + b"\0")
+    return f"0x{stem.hex()}00", (str(first), str(first + 1))
 
 
 def _token(condition: str, index: int) -> str:

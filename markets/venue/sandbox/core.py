@@ -102,6 +102,9 @@ class Sandbox:
         self._orders_of: dict[str, list[str]] = defaultdict(list)
         self._wallets_of: dict[str, list[Wallet]] = defaultdict(list)
         self._heartbeats: dict[str, _Heartbeat] = {}
+        self.nonces: dict[str, int] = {}
+        self.relayer_quota: int | None = None
+        self.builder_fees: dict[str, tuple[int, int]] = {}
         self.dropped_notifications: dict[str, set[str]] = defaultdict(set)
 
     # -- markets and wallets -------------------------------------------------------------------------------------
@@ -185,12 +188,9 @@ class Sandbox:
 
     def register(self, signer: str, *, signature_type: int, cash_units: int, name: str = "") -> Wallet:
         """Make the trading wallet of a signer known, approve everything, and deposit cash (each time it is called)."""
-        signer = to_checksum_address(signer)
-        address = wallets.trading_address(signer, signature_type)
-        wallet = self.catalogue.add_wallet(Wallet(address, signer, signature_type, name))
-        if wallet not in self._wallets_of[signer]:
-            self._wallets_of[signer].append(wallet)
-        self.exchange.ledger.approve(wallet.key)
+        wallet = self.deploy(signer, signature_type)
+        if name:
+            wallet.name = name
         self.approvals.grant_all(wallet.key)
         self.exchange.ledger.deposit(wallet.key, cash_units)
         self.view.update(wallet.key)
@@ -202,6 +202,17 @@ class Sandbox:
             if signature_type is None or wallet.signature_type == signature_type:
                 return wallet
         return None
+
+    def deploy(self, signer: str, signature_type: int) -> Wallet:
+        """Make a signer's wallet exist, with nothing in it and nothing approved."""
+        signer = to_checksum_address(signer)
+        address = wallets.trading_address(signer, signature_type)
+        wallet = self.catalogue.add_wallet(Wallet(address, signer, signature_type))
+        wallet.signer, wallet.signature_type = signer, signature_type
+        if wallet not in self._wallets_of[signer]:
+            self._wallets_of[signer].append(wallet)
+            self.exchange.ledger.approve(wallet.key)
+        return wallet
 
     def deposit_wallet_of(self, signer: str) -> Wallet | None:
         """The deposit wallet a signer owns."""

@@ -64,14 +64,19 @@ def large_enough(request: web.Request, default: float) -> Callable[[PublicTrade]
 
 
 def data_page(
-    request: web.Request, rows: Sequence[Any], as_row: Callable[[Any], wire.Json], *, default: int = 100
+    request: web.Request,
+    rows: Sequence[Any],
+    as_row: Callable[[Any], wire.Json],
+    *,
+    default: int = 100,
+    most: int = _MOST_ROWS,
 ) -> web.Response:
     """A page in the Data API's envelope. Pages are followed by cursor only."""
     if query_int(request, "offset", 0):
         raise BadParameter("offset", "offset is not supported; use cursor")
     limit = query_int(request, "limit", default)
-    if not 1 <= limit <= _MOST_ROWS:
-        raise BadParameter("limit", f"limit must be between 1 and {_MOST_ROWS}")
+    if not 1 <= limit <= most:
+        raise BadParameter("limit", f"limit must be between 1 and {most}")
     start = offset_of(request.query.get("cursor", ""))
     more = start + limit < len(rows)
     return reply(

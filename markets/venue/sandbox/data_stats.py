@@ -110,15 +110,14 @@ class DataStats:
 
     async def holders(self, request: web.Request) -> web.Response:
         least = float(request.query.get("min_balance") or 1)
-        limit = query_int(request, "limit", _MOST_HOLDERS)
         rows: list[wire.Json] = []
         for market in self._markets(request):
             for token in market.token_ids:
                 found = [
                     each for each in self._sandbox.record.holders(token) if each.share_units >= least * money.UNITS
                 ]
-                rows.append({"token_id": token, "holders": [self._holder(each) for each in found[:limit]]})
-        return one(rows)
+                rows.append({"token_id": token, "holders": [self._holder(each) for each in found[:_MOST_HOLDERS]]})
+        return data_page(request, rows, lambda row: row)
 
     async def open_interest(self, request: web.Request) -> web.Response:
         collateral = self._sandbox.exchange.ledger.collateral
@@ -157,6 +156,7 @@ class DataStats:
         if bucket < 60:
             raise BadParameter("bucket_seconds", "bucket_seconds must be at least 60")
         end = query_int(request, "end", now_s)
+        end = query_int(request, "as_of", end)
         start = query_int(request, "start", end - _INTERVALS_S.get(query.get("interval", ""), _MOST_SPAN_S))
         if end - start > _MOST_SPAN_S and "start" in query:
             raise BadParameter("start", "the range must be at most 15 days")
@@ -166,7 +166,7 @@ class DataStats:
             {"timestamp": at, "price": wire.number(price, money.PRICE_UNITS), "resolution_seconds": bucket}
             for at, price in last.values()
         ]
-        return data_page(request, rows, lambda row: row, default=1_000)
+        return data_page(request, rows, lambda row: row, default=1_000, most=10_000)
 
     async def resolutions(self, request: web.Request) -> web.Response:
         question = request.query.get("question_id", "")
@@ -221,8 +221,8 @@ class DataStats:
         prices = market_rows.outcome_prices(facts)
         return {
             "token_id": token,
-            "condition_id": market_rows.gamma_condition(market),
-            "structural_condition_id": None,
+            "condition_id": market.condition_id,
+            "structural_condition_id": market.condition_id if second else None,
             "module": module,
             "outcome_index": index,
             "clob_index": index,
@@ -236,7 +236,7 @@ class DataStats:
             "neg_risk": market.neg_risk,
             "neg_risk_market_id": market.neg_risk_market_id or None,
             "question_index": None,
-            "event_id": self._sandbox.catalogue.event_id(market),
+            "event_id": int(self._sandbox.catalogue.event_id(market)),
             "event_slug": market.event_slug,
         }
 
@@ -247,7 +247,7 @@ class DataStats:
         at_s = (facts.closed_ms or facts.listed_ms) // 1000
         row: wire.Json = {
             "question_id": market_rows.question_id(market),
-            "condition_id": market_rows.gamma_condition(market),
+            "condition_id": market.condition_id,
             "status": "resolved" if facts.closed else "initialized",
             "extended_review": False,
             "was_disputed": False,

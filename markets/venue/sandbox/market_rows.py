@@ -175,8 +175,8 @@ def gamma_market(market: MarketDef, facts: Facts) -> wire.Json:
         row |= {
             "positionIds": list(market.token_ids),
             "resolutionStatus": "resolved" if closed else "active",
-            "onchainEventId": question_id(market),
-            "requestId": question_id(market),
+            "onchainEventId": market.condition_id,
+            "requestId": market.condition_id,
         }
     return row
 

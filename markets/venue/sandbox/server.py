@@ -12,15 +12,20 @@ from markets.venue.sandbox import control, front, http, tape
 from markets.venue.sandbox.chain_api import ChainApi
 from markets.venue.sandbox.clob_account import ClobAccount
 from markets.venue.sandbox.clob_public import ClobPublic
+from markets.venue.sandbox.clob_rewards import ClobRewards
 from markets.venue.sandbox.clob_trading import ClobTrading
 from markets.venue.sandbox.control import Control
 from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.data_api import DataApi
 from markets.venue.sandbox.data_stats import DataStats
 from markets.venue.sandbox.events import TapeEvent
+from markets.venue.sandbox.frame_replay import FrameReplay
 from markets.venue.sandbox.gamma_api import Gamma
+from markets.venue.sandbox.relayer_api import Relayer
 from markets.venue.sandbox.replay import Replay
+from markets.venue.sandbox.rewards_api import Rewards
 from markets.venue.sandbox.sockets import Sockets
+from markets.venue.sandbox.venue_control import VenueControl
 from polyhub.lib.clock import SystemClock, to_ms
 
 log = logging.getLogger(__name__)
@@ -76,10 +81,23 @@ class Server:
             middlewares=[control.loopback_only, http.middleware(sandbox, self._tasks), front.middleware(sandbox)],
             client_max_size=_MAX_BODY,
         )
-        for part in (ClobPublic, ClobTrading, ClobAccount, Gamma, DataApi, DataStats, ChainApi):
+        for part in (
+            ClobPublic,
+            ClobTrading,
+            ClobAccount,
+            ClobRewards,
+            Gamma,
+            DataApi,
+            DataStats,
+            Relayer,
+            Rewards,
+            ChainApi,
+        ):
             app.add_routes(part(sandbox).routes())
         app.add_routes(Sockets(sandbox).routes())
+        app.add_routes(FrameReplay(sandbox, self._tasks).routes())
         app.add_routes(Control(sandbox, self.replay).routes())
+        app.add_routes(VenueControl(sandbox).routes())
         return app
 
     async def _keep_settling(self) -> None:
