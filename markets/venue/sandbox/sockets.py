@@ -150,7 +150,8 @@ class Sockets:
         """The books of what was just subscribed, always as one array."""
         sandbox, now = self._sandbox, self._sandbox.now_ms()
         books = sandbox.publisher.opening_books(tokens, now)
-        sandbox.publisher.sockets.send([connection], wire.encode(books), event="book", tokens=tokens, now_ms=now)
+        if books:
+            sandbox.publisher.sockets.send([connection], wire.encode(books), event="book", tokens=tokens, now_ms=now)
 
     def _user(self, connection: Connection, frame: _Frame) -> None:
         if not connection.signer:
