@@ -149,6 +149,19 @@ class Balances:
 
 
 @dataclass(frozen=True, slots=True)
+class VenueCheck:
+    """One thing an account needs before it can trade: is it so, and if not, the code and the venue's words.
+
+    `ok` is None when it could not be looked at.
+    """
+
+    name: str
+    ok: bool | None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamStatus:
     """A private stream connected or was lost; after each connect the caller reconciles."""
 

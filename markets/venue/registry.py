@@ -11,7 +11,7 @@ from markets.venue.polymarket.public import PublicClient, PublicPosition, Tradin
 from markets.venue.polymarket.session import PolymarketVenue
 from markets.venue.polymarket.streams import ACTIVITY_SILENCE_S, ActivityStream, MarketStream
 from markets.venue.polymarket.transport import Transport, VenueUrls
-from markets.venue.ports import Venue
+from markets.venue.ports import Venue, VenueCheck
 from markets.venue.signers import OrderSigner, VenueAccount
 from markets.venue.simulator.external import FeeSchedule
 from markets.venue.simulator.paper import MarketTerms, PaperVenue, RestoredState
@@ -28,6 +28,7 @@ __all__ = [
     "TradingTerms",
     "Transport",
     "UnknownMode",
+    "examine",
     "open_activity_stream",
     "open_books",
     "open_market_stream",
@@ -112,3 +113,8 @@ def open_venue(
         latency_s=paper_latency_s,
         sleep=sleep,
     )
+
+
+async def examine(venue: Venue) -> tuple[VenueCheck, ...]:
+    """What stands between an account and its first order; nothing to look at on paper."""
+    return await venue.examine() if isinstance(venue, PolymarketVenue) else ()

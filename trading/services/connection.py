@@ -6,9 +6,11 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts.domain import doctor
 from accounts.models import TradingAccount, User
+from markets.venue import registry
 from markets.venue.errors import VenueError
-from markets.venue.ports import Venue
+from markets.venue.ports import Venue, VenueCheck
 from polyhub.lib import money, push
 
 # After this long without an answer the page says that the engines do not run.
@@ -61,18 +63,21 @@ class Examined:
 
     fault: VenueError | None
     cash_units: int | None = None
+    checks: tuple[VenueCheck, ...] = ()
 
 
 async def examine(venue: Venue) -> Examined:
-    """Open the venue and ask for the balance."""
+    """Look at everything once, then open the venue as an engine would and ask for the balance."""
+    checks: tuple[VenueCheck, ...] = ()
     try:
+        checks = await registry.examine(venue)
         await venue.open()
         balances = await venue.balances([])
     except VenueError as fault:
-        return Examined(fault)
+        return Examined(fault, checks=checks)
     finally:
         await venue.close()
-    return Examined(None, balances.cash_units)
+    return Examined(None, balances.cash_units, checks)
 
 
 def report(examined: Examined, *, now: datetime) -> dict[str, Any]:
@@ -93,6 +98,7 @@ def report(examined: Examined, *, now: datetime) -> dict[str, Any]:
         "checked_at": now.isoformat(),
         "steps": steps,
         "first_failure": first_failure,
+        "checks": doctor.as_stored(examined.checks) if examined.checks else [],
         "cash_usdc": None if cash is None else str(money.from_units(cash)),
     }
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from markets.venue import lifetimes, signing
 from markets.venue.errors import OutcomeUnknown, Refused, Unavailable, VenueError
-from markets.venue.polymarket import error_map, orders, parse, wire
+from markets.venue.polymarket import doctor, error_map, orders, parse, wire
 from markets.venue.polymarket.heartbeat import EVERY_S, Heartbeat
 from markets.venue.polymarket.parse import OwnTrade
 from markets.venue.polymarket.private import PrivateClient
@@ -26,6 +26,7 @@ from markets.venue.ports import (
     StreamStatus,
     SubmitReport,
     UserEvent,
+    VenueCheck,
     VenueOrder,
     VenueTrade,
 )
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 # Contracts that must be allowed to move the money of every account.
 _SPENDERS = (signing.EXCHANGE.lower(), signing.NEG_RISK_EXCHANGE.lower())
+_SPENDER_NAMES = ("the exchange", "the neg-risk exchange")
 MAX_BATCH = 15
 MAX_CANCELS = 1_000
 
@@ -82,6 +84,15 @@ class PolymarketVenue:
                     f"The exchange {signing.checksum_address(spender)} may not spend the wallet's pUSD.",
                     code="ALLOWANCE_MISSING",
                 )
+
+    async def examine(self) -> tuple[VenueCheck, ...]:
+        """Everything `open` looks at and more, without stopping at the first fault. Changes nothing."""
+        return await doctor.examine(
+            transport=self._transport,
+            client=self._client,
+            account=self._account,
+            spenders=dict(zip(_SPENDERS, _SPENDER_NAMES, strict=True)),
+        )
 
     async def prepare(self, order: ApprovedOrder) -> PreparedOrder:
         """Hash it ourselves, have it signed, compare, and write the bytes. Raises Refused or Unavailable.
