@@ -26,6 +26,7 @@ class Rewards:
             web.get("/clob/rewards/markets/{condition}", self.no_rewards),
             web.get("/clob/rewards/user", self.no_own_rewards),
             web.get("/clob/rewards/user/markets", self.no_own_rewards),
+            web.get("/clob/data/pre-migration-orders", self.no_own_rewards),
             web.get("/clob/rewards/user/total", self.total),
             web.get("/clob/rewards/user/percentages", self.percentages),
             web.get("/clob/rebates/current", self.rebates),

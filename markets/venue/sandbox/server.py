@@ -12,7 +12,6 @@ from markets.venue.sandbox import control, front, http, tape
 from markets.venue.sandbox.chain_api import ChainApi
 from markets.venue.sandbox.clob_account import ClobAccount
 from markets.venue.sandbox.clob_public import ClobPublic
-from markets.venue.sandbox.clob_rewards import ClobRewards
 from markets.venue.sandbox.clob_trading import ClobTrading
 from markets.venue.sandbox.control import Control
 from markets.venue.sandbox.core import Sandbox
@@ -85,7 +84,6 @@ class Server:
             ClobPublic,
             ClobTrading,
             ClobAccount,
-            ClobRewards,
             Gamma,
             DataApi,
             DataStats,
