@@ -57,6 +57,7 @@ def run_script(name: str, venue: Venue) -> dict[str, Any]:
         "privateKey": KEY,
         "wallet": venue.wallet.address,
         "signatureType": venue.wallet.signature_type,
+        "gasless": venue.wallet.signature_type != EOA,
         "condition": venue.market.condition_id,
         "slug": venue.market.slug,
         "tokens": venue.market.token_ids,

@@ -5,7 +5,7 @@ import { builderApiKey } from "@polymarket/client/node";
 import { privateKey as signerOf } from "@polymarket/client/viem";
 import { input, Report } from "./report.mjs";
 
-const { url, wsUrl, privateKey, wallet, market, condition, tokens, slug } = await input();
+const { url, wsUrl, privateKey, wallet, gasless, market, condition, tokens, slug } = await input();
 const report = new Report();
 const [yes, no] = tokens;
 const environment = forkEnvironmentConfig({
@@ -105,7 +105,7 @@ await report.step("heardBook", () => until("market", "book"));
 await report.step("heardPriceChange", () => until("market", "price_change"));
 await report.step("heardLastTrade", () => until("market", "last_trade_price"));
 await report.step("heardBestBidAsk", () => until("market", "best_bid_ask"));
-if (market.gasless) {
+if (gasless) {
   // Approvals, splits and merges go through the relayer, paid by a builder's key.
   const builder = await report.step("createBuilderApiKey", () => createBuilderApiKey(client));
   const paid = await report.step("gaslessClient", () =>
@@ -116,6 +116,12 @@ if (market.gasless) {
   await report.step("setupTradingApprovals", () => paid.setupTradingApprovals());
   await report.step("splitPosition", () => settled(paid.splitPosition({ conditionId: condition, amount: 5_000_000n })));
   await report.step("mergePositions", () => settled(paid.mergePositions({ conditionId: condition, amount: 2_000_000n })));
+  await report.step("heardResolution", async () => {
+    const body = JSON.stringify({ winning_token_id: yes, redeem: false });
+    await fetch(`${url}/_sandbox/markets/${condition}/resolve`, { method: "POST", body });
+    await until("market", "market_resolved");
+  });
+  await report.step("redeemPositions", () => settled(paid.redeemPositions({ conditionId: condition })));
 }
 await report.step("closeSubscriptions", () => client.closeSubscriptions());
 await listening;
