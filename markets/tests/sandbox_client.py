@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 import aiohttp
+from aiohttp.client import _RequestContextManager
 from eth_account import Account
 
 from markets.venue.sandbox import server
@@ -99,11 +100,14 @@ class Trader:
             "Content-Type": "application/json",
         }
 
-    async def call(self, method: str, path: str, body: Any = None, query: str = "") -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: Any = None, query: str = "") -> _RequestContextManager:
+        """A signed request, to be entered."""
         text = "" if body is None else json.dumps(body, separators=(",", ":"))
         url = f"{self._sandbox.url}/clob{path}{query}"
-        headers = self.headers(method, path, text)
-        async with self._session.request(method, url, data=text or None, headers=headers) as answer:
+        return self._session.request(method, url, data=text or None, headers=self.headers(method, path, text))
+
+    async def call(self, method: str, path: str, body: Any = None, query: str = "") -> tuple[int, Any]:
+        async with self.request(method, path, body, query) as answer:
             return answer.status, await answer.json()
 
     def payload(
