@@ -20,6 +20,7 @@ from copytrade.services.work import Earlier, Follower, PendingFill
 from markets.domain.book import SELL
 from markets.venue.ports import OrderType, Side
 from polyhub.lib import money, prepared
+from trading.domain.reports import PendingOrder
 from trading.services import orders
 from trading.services.orders import OrderRequest, SubmitResult
 
@@ -30,6 +31,14 @@ EXIT_OWED = "EXIT_OWED"
 NO_BOOK = BookView(None, "NO_BOOK")
 _LOCK_CLASS = 0x706F6C79  # any fixed number: the namespace of these advisory locks
 _DUST_UNITS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one transaction decided: how many verdicts, and the orders that are to be sent."""
+
+    verdicts: int
+    orders: Sequence[PendingOrder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +61,22 @@ def lock_shard(*, shard: int) -> None:
 @transaction.atomic
 def decide_fills(
     *, fills: Sequence[PendingFill], views: Mapping[str, BookView], shard: int, shards: int, now: datetime
-) -> int:
-    """Write the verdicts this shard owes on these fills; the number of them. Running it again changes nothing."""
+) -> Written:
+    """Write the verdicts this shard owes on these fills, and their orders. Running it again changes nothing.
+
+    Nobody is woken for the orders: the caller hands them to their engines.
+    """
     lock_shard(shard=shard)
     by_id = {fill.id: fill for fill in fills}
     pairs = [
         (by_id[fill_id], follower) for fill_id, follower in work.pairs(fill_ids=list(by_id), shard=shard, shards=shards)
     ]
-    decided, changes = _Pass(pairs, views, now).run() if pairs else ([], {})
+    decided, changes, pending = _Pass(pairs, views, now).run() if pairs else ([], {}, [])
     pushes = verdicts.write(decided=decided, now=now)
     verdicts.write_books(changes=changes, now=now)
     work.finish(now=now)
     verdicts.tell(pushes=pushes, now=now)
-    return len(pushes)
+    return Written(len(pushes), pending)
 
 
 class _Pass:
@@ -83,13 +95,14 @@ class _Pass:
         self._held = {key: holding for key, (holding, _) in work.holdings(wanted=wanted).items()}
         self._changes: dict[tuple[UUID, int], BookChange] = {}
 
-    def run(self) -> tuple[list[Decided], dict[tuple[UUID, int], BookChange]]:
+    def run(self) -> tuple[list[Decided], dict[tuple[UUID, int], BookChange], list[PendingOrder]]:
         drafts = [self._decide(follower, fills) for follower, fills in self._groups]
         results = orders.submit_orders(
-            requests=[draft.request for draft in drafts if draft.request], actor=ACTOR, now=self._now
+            requests=[draft.request for draft in drafts if draft.request], actor=ACTOR, now=self._now, wake=False
         )
         by_id = {result.client_order_id: result for result in results}
-        return [_settle(draft, by_id) for draft in drafts], self._changes
+        decided = [_settle(draft, by_id) for draft in drafts]
+        return decided, self._changes, [result.pending for result in results if result.pending]
 
     def _decide(self, follower: Follower, fills: Sequence[PendingFill]) -> _Draft:
         if fills[0].side == SELL:

@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 
 from copytrade.domain.decide import BookView
 from copytrade.services import commit, exits, work
-from copytrade.services.exits import DueExit
 from copytrade.services.work import PendingFill
 from markets.books import BookCache, TrustedBook, Untrusted
 from polyhub.lib.threads import DatabaseThread
+from trading.domain.reports import PendingOrder
 
 # How long a fill may wait for its market's fee or for a book before that is its verdict.
 PATIENCE = timedelta(seconds=1)
 _POLL_S = 0.02
+EXITS_EVERY_S = 0.5
 NO_ORDERBOOK = "NO_ORDERBOOK"
 
 
@@ -36,30 +37,53 @@ class CopyDecider:
         self._shard, self._shards = shard, shards
         self._need, self._view = need, view
         self._db = DatabaseThread(f"copy-{shard}")
+        self._exits_due = 0.0
 
     @classmethod
     def over(cls, *, books: BookCache, shard: int, shards: int) -> "CopyDecider":
         """A decider on the books of its process."""
         return cls(shard=shard, shards=shards, need=books.need, view=lambda token_id: view_of(books.view(token_id)))
 
-    async def decide(self, *, now: datetime) -> None:
-        """Give every verdict that can be given; waits at most `PATIENCE` for books and fees still under way."""
+    async def decide(self, *, now: datetime, send: Callable[[Sequence[PendingOrder]], None]) -> None:
+        """Give every verdict that can be given; waits at most `PATIENCE` for books and fees still under way.
+
+        `send` gets the orders as soon as they are stored. Leaders' fills go first: an exit that is due has waited
+        for seconds already.
+        """
+        had_fills = await self._decide_fills(now, send)
+        if not had_fills or asyncio.get_running_loop().time() >= self._exits_due:
+            await self._retry_exits(now, send)
+            self._exits_due = asyncio.get_running_loop().time() + EXITS_EVERY_S
+
+    async def _decide_fills(self, now: datetime, send: Callable[[Sequence[PendingOrder]], None]) -> bool:
+        """Whether there was something to decide."""
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started, at, had_fills = loop.time(), now, False
         while True:
-            at = now + timedelta(seconds=loop.time() - started)
-            fills, sales = await self._db.run(self._load, at)
-            if not fills and not sales:
-                return
-            views = self._views([fill.token_id for fill in fills] + [sale.token_id for sale in sales])
+            fills = await self._db.run(self._pending, at)
+            if not fills:
+                return had_fills
+            had_fills = True
+            views = self._views([fill.token_id for fill in fills])
             is_late = at - now >= PATIENCE
             ready = [fill for fill in fills if is_late or _is_ready(fill, views[fill.token_id], now=at)]
-            await self._db.run(self._commit, ready, views, bool(sales), at)
+            if ready:
+                written = await self._db.run(
+                    commit.decide_fills, fills=ready, views=views, shard=self._shard, shards=self._shards, now=at
+                )
+                send(written.orders)
             if is_late or len(ready) == len(fills) < work.MAX_FILLS:
                 # What arrived meanwhile has its own notification.
-                return
+                return True
             if len(ready) < len(fills):
                 await asyncio.sleep(_POLL_S)
+            at = now + timedelta(seconds=loop.time() - started)
+
+    async def _retry_exits(self, now: datetime, send: Callable[[Sequence[PendingOrder]], None]) -> None:
+        sales = await self._db.run(exits.due, shard=self._shard, shards=self._shards, now=now)
+        if sales:
+            views = self._views([sale.token_id for sale in sales])
+            send(await self._db.run(exits.retry, views=views, shard=self._shard, shards=self._shards, now=now))
 
     async def close(self) -> None:
         await self._db.close()
@@ -69,18 +93,11 @@ class CopyDecider:
         self._need(wanted)
         return {token_id: self._view(token_id) for token_id in wanted}
 
-    def _load(self, now: datetime) -> tuple[list[PendingFill], list[DueExit]]:
+    def _pending(self, now: datetime) -> list[PendingFill]:
         fills = work.pending(shard=self._shard, shards=self._shards)
-        sales = exits.due(shard=self._shard, shards=self._shards, now=now)
         if not fills:
             work.finish(now=now)
-        return fills, sales
-
-    def _commit(self, fills: Sequence[PendingFill], views: dict[str, BookView], has_sales: bool, now: datetime) -> None:
-        if fills:
-            commit.decide_fills(fills=fills, views=views, shard=self._shard, shards=self._shards, now=now)
-        if has_sales:
-            exits.retry(views=views, shard=self._shard, shards=self._shards, now=now)
+        return fills
 
 
 def view_of(book: TrustedBook | Untrusted) -> BookView:

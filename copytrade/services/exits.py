@@ -12,6 +12,7 @@ from copytrade.domain import decide
 from copytrade.domain.decide import BookView, Holding, MarketTerms, PlaceOrder
 from copytrade.services import commit, rules, work
 from polyhub.lib import money, prepared
+from trading.domain.reports import PendingOrder
 from trading.services import orders
 from trading.services.orders import OrderRequest
 
@@ -69,8 +70,8 @@ def due(*, shard: int, shards: int, now: datetime) -> list[DueExit]:
 
 
 @transaction.atomic
-def retry(*, views: Mapping[str, BookView], shard: int, shards: int, now: datetime) -> int:
-    """Place the sales that are possible and plan the next try of the others; the number of orders admitted."""
+def retry(*, views: Mapping[str, BookView], shard: int, shards: int, now: datetime) -> list[PendingOrder]:
+    """Place the sales that are possible and plan the next try of the others; gives the orders to send."""
     commit.lock_shard(shard=shard)
     ready = due(shard=shard, shards=shards, now=now)
     holdings = work.holdings(wanted=[(item.rule_id, item.token_pk) for item in ready])
@@ -81,12 +82,12 @@ def retry(*, views: Mapping[str, BookView], shard: int, shards: int, now: dateti
         request, plan[key] = _try(item, holdings[key][0], views.get(item.token_id, commit.NO_BOOK), now=now)
         if request:
             requests.append(request)
-    results = orders.submit_orders(requests=requests, actor=commit.ACTOR, now=now)
+    results = orders.submit_orders(requests=requests, actor=commit.ACTOR, now=now, wake=False)
     _store(plan, now=now)
     finished = {item.leader for item in ready if plan[item.rule_id, item.token_pk].retry_at is None}
     if finished:
         rules.unwatch_unneeded(leaders=sorted(finished))
-    return sum(result.admitted for result in results)
+    return [result.pending for result in results if result.pending]
 
 
 def _try(item: DueExit, holding: Holding, view: BookView, *, now: datetime) -> tuple[OrderRequest | None, _Next]:

@@ -52,9 +52,10 @@ def decide_all(
     """One pass of a shard over what is undecided."""
     fills = work.pending(shard=shard, shards=shards)
     views = {token.token_id: view or book()}
-    return commit.decide_fills(
+    written = commit.decide_fills(
         fills=fills, views=views, shard=shard, shards=shards, now=now or NOW + timedelta(seconds=2)
     )
+    return written.verdicts
 
 
 def orders_of(rule: CopyRule) -> list[Any]:

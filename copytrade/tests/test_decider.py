@@ -16,6 +16,7 @@ from markets.tests.factories import NOW, make_token
 from markets.venue.ports import Side
 from polyhub.lib.threads import DatabaseThread
 from polyhub.tests.eventually import eventually_async
+from trading.domain.reports import PendingOrder
 from trading.tests import factories as trading
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,6 +28,7 @@ class Books:
 
     views: dict[str, BookView] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
+    sent: list[PendingOrder] = field(default_factory=list)
 
     def view(self, token_id: str) -> BookView:
         return self.views.get(token_id, BookView(None, "NOT_SUBSCRIBED"))
@@ -56,7 +58,7 @@ def test_a_trade_is_decided_with_the_book_of_its_token() -> None:
 
     async def scenario(decider: CopyDecider, books: Books, database: DatabaseThread) -> None:
         books.views[token.token_id] = book()
-        await decider.decide(now=NOW + timedelta(seconds=1))
+        await decider.decide(now=NOW + timedelta(seconds=1), send=books.sent.extend)
 
     assert run(scenario).needed == {token.token_id}
     assert codes() == ["COPIED"]
@@ -68,7 +70,7 @@ def test_a_book_that_never_comes_is_a_verdict_after_a_moment() -> None:
 
     async def scenario(decider: CopyDecider, books: Books, database: DatabaseThread) -> None:
         started = asyncio.get_running_loop().time()
-        await decider.decide(now=NOW + timedelta(seconds=1))
+        await decider.decide(now=NOW + timedelta(seconds=1), send=books.sent.extend)
         assert asyncio.get_running_loop().time() - started >= PATIENCE.total_seconds() * 0.9
 
     run(scenario)
@@ -84,7 +86,7 @@ def test_a_book_or_a_fee_that_comes_in_time_is_used_and_others_do_not_wait_for_i
 
     async def scenario(decider: CopyDecider, books: Books, database: DatabaseThread) -> None:
         books.views = {ready.token_id: book(), free.token_id: book()}
-        deciding = asyncio.create_task(decider.decide(now=NOW + timedelta(seconds=0.5)))
+        deciding = asyncio.create_task(decider.decide(now=NOW + timedelta(seconds=0.5), send=books.sent.extend))
 
         async def one_is_decided() -> bool:
             return await database.run(CopyDecision.objects.exists)
@@ -105,7 +107,7 @@ def test_a_fee_that_stays_unknown_is_a_skip() -> None:
 
     async def scenario(decider: CopyDecider, books: Books, database: DatabaseThread) -> None:
         books.views[token.token_id] = book()
-        await decider.decide(now=NOW + timedelta(seconds=1))
+        await decider.decide(now=NOW + timedelta(seconds=1), send=books.sent.extend)
 
     run(scenario)
     assert codes() == ["FEE_UNKNOWN"]
@@ -117,13 +119,13 @@ def test_owed_exits_are_tried_when_their_time_comes() -> None:
 
     async def scenario(decider: CopyDecider, books: Books, database: DatabaseThread) -> None:
         books.views[token.token_id] = book()
-        await decider.decide(now=NOW)
+        await decider.decide(now=NOW, send=books.sent.extend)
         await database.run(lambda: fill(orders_of(rule)[0]))
         books.views[token.token_id] = book(bid="0.30", ask="0.31")
         await database.run(lambda: leader_does(Side.SELL, token, at=NOW + timedelta(seconds=1)))
-        await decider.decide(now=NOW + timedelta(seconds=1))
+        await decider.decide(now=NOW + timedelta(seconds=1), send=books.sent.extend)
         books.views[token.token_id] = book()
-        await decider.decide(now=NOW + timedelta(seconds=5))
+        await decider.decide(now=NOW + timedelta(seconds=5), send=books.sent.extend)
 
     run(scenario)
     assert codes() == ["COPIED", "EXIT_OWED"]
@@ -134,7 +136,7 @@ def test_a_trade_nobody_follows_is_finished() -> None:
     leader_does(Side.BUY, make_token())
 
     async def scenario(decider: CopyDecider, books: Books, database: DatabaseThread) -> None:
-        await decider.decide(now=NOW)
+        await decider.decide(now=NOW, send=books.sent.extend)
 
     run(scenario)
     assert LeaderTrade.objects.get().decided_at == NOW

@@ -30,7 +30,7 @@ def held() -> tuple[Token, CopyRule]:
 
 
 def retry(token: Token, at: datetime, view: BookView | None = None) -> int:
-    return exits.retry(views={token.token_id: view or book()}, shard=0, shards=1, now=at)
+    return len(exits.retry(views={token.token_id: view or book()}, shard=0, shards=1, now=at))
 
 
 def due_at() -> datetime:

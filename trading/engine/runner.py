@@ -14,7 +14,7 @@ from markets.venue.ports import Venue
 from polyhub.lib.clock import Clock
 from polyhub.lib.listen import listen
 from trading.domain.orders import EngineState
-from trading.domain.reports import LeaseLost
+from trading.domain.reports import LeaseLost, PendingOrder
 from trading.engine.database import Database
 from trading.engine.journal import DatabaseJournal
 from trading.engine.loop import AccountLoop
@@ -39,8 +39,11 @@ class Decider(Protocol):
 
     channel: str
 
-    async def decide(self, *, now: datetime) -> None:
-        """Handle everything undecided, in batches; safe to call again at any time."""
+    async def decide(self, *, now: datetime, send: Callable[[Sequence[PendingOrder]], None]) -> None:
+        """Handle everything undecided, in batches; safe to call again at any time.
+
+        `send` takes orders of this shard's accounts that were just stored.
+        """
 
 
 OpenVenue = Callable[[TradingAccount], Awaitable[Venue]]
@@ -164,9 +167,7 @@ class EngineShard:
     def _decider(self, decider: Decider) -> Callable[[], Awaitable[None]]:
         async def turn() -> None:
             await self._told(decider.channel)
-            await decider.decide(now=self._clock.now())
-            # Not waiting for our own notification saves its way through the database.
-            await self._dispatch_orders()
+            await decider.decide(now=self._clock.now(), send=self._offer)
 
         return turn
 
@@ -177,9 +178,12 @@ class EngineShard:
 
     async def _dispatch_orders(self) -> None:
         """Hand every account its pending orders."""
-        if not self._loops:
-            return
-        for order in await self._call(work.pending_orders, shard=self._shard):
+        if self._loops:
+            self._offer(await self._call(work.pending_orders, shard=self._shard))
+
+    def _offer(self, orders: Sequence[PendingOrder]) -> None:
+        """An account whose engine is not there yet finds its orders when it starts."""
+        for order in orders:
             loop = self._loops.get(order.account_id)
             if loop is not None:
                 loop.offer(order)

@@ -18,8 +18,9 @@ from polyhub.lib.money import ZERO
 from riskmgmt.domain import gate
 from trading.domain import reserves, terms
 from trading.domain.orders import UNFINISHED, OrderStatus
+from trading.domain.reports import PendingOrder
 from trading.models import Order
-from trading.services import admission, changes, inserting
+from trading.services import admission, changes, inserting, work
 
 # A marketable BUY must be worth a dollar at the venue.
 MARKETABLE_MIN_USDC = Decimal(1)
@@ -66,6 +67,8 @@ class SubmitResult:
     code: str = ""
     numbers: dict[str, str] = field(default_factory=dict)
     created: bool = True
+    # What its engine needs to send it, for a caller that runs beside that engine.
+    pending: PendingOrder | None = None
 
     @property
     def admitted(self) -> bool:
@@ -78,6 +81,7 @@ class _Checked:
     order: Order | None
     verdict: gate.Verdict
     user_id: int
+    neg_risk: bool = False
 
 
 def submit_order(*, request: OrderRequest, actor: str, now: datetime) -> SubmitResult:
@@ -86,8 +90,12 @@ def submit_order(*, request: OrderRequest, actor: str, now: datetime) -> SubmitR
 
 
 @transaction.atomic
-def submit_orders(*, requests: Sequence[OrderRequest], actor: str, now: datetime) -> list[SubmitResult]:
+def submit_orders(
+    *, requests: Sequence[OrderRequest], actor: str, now: datetime, wake: bool = True
+) -> list[SubmitResult]:
     """Check and store a batch in one transaction: PENDING rows for an engine to take, DENIED rows with their reason.
+
+    `wake=False` is for a caller that hands what is pending to the engine itself.
 
     Risk rows are locked in account id order; several requests of one account are checked one after the other.
     Results keep the order of `requests`. A request whose `client_order_id` exists changes nothing.
@@ -108,7 +116,7 @@ def submit_orders(*, requests: Sequence[OrderRequest], actor: str, now: datetime
             seen.add(request.client_order_id)
             fresh.append(_check(request, books, tokens, actor=actor, now=now))
     fp("F2")
-    results.update(_store(fresh, now=now))
+    results.update(_store(fresh, now=now, wake=wake))
     return [results[request.client_order_id] for request in requests]
 
 
@@ -191,7 +199,7 @@ def _check(
     if isinstance(verdict, gate.Approved):
         _move_on(account, token, own, intent)
     order = _row(request, pair, token, verdict, actor=actor, now=now)
-    return _Checked(request, order, verdict, account.user_id)
+    return _Checked(request, order, verdict, account.user_id, token.neg_risk)
 
 
 def _intent(request: OrderRequest, pair: amounts.Amounts, token: admission.TokenBook) -> gate.Intent:
@@ -279,7 +287,7 @@ def _row(
     return order
 
 
-def _store(fresh: Sequence[_Checked], *, now: datetime) -> dict[UUID, SubmitResult]:
+def _store(fresh: Sequence[_Checked], *, now: datetime, wake: bool) -> dict[UUID, SubmitResult]:
     rows = [checked.order for checked in fresh if checked.order is not None]
     inserting.insert_orders(rows)
     pushes = [
@@ -287,19 +295,24 @@ def _store(fresh: Sequence[_Checked], *, now: datetime) -> dict[UUID, SubmitResu
         for checked in fresh
         if checked.order is not None
     ]
-    announce()
+    if wake:
+        announce()
     push.push(pushes=pushes, now=now)
     transaction.on_commit(lambda: fp("F0"))
     return {checked.request.client_order_id: _result(checked) for checked in fresh}
 
 
 def _result(checked: _Checked) -> SubmitResult:
-    order, verdict = checked.order, checked.verdict
+    order, verdict, request = checked.order, checked.verdict, checked.request
     refused = isinstance(verdict, gate.Denied)
+    pending = None
+    if order is not None and not refused:
+        pending = work.pending_order(order, token_id=request.token_id, neg_risk=checked.neg_risk)
     return SubmitResult(
-        client_order_id=checked.request.client_order_id,
+        client_order_id=request.client_order_id,
         order_id=order.pk if order is not None else None,
         status=OrderStatus.DENIED if refused else OrderStatus.PENDING,
         code=str(verdict.code) if isinstance(verdict, gate.Denied) else "",
         numbers=dict(verdict.numbers) if isinstance(verdict, gate.Denied) else {},
+        pending=pending,
     )

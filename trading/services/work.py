@@ -58,6 +58,25 @@ def pending_orders(*, shard: Shard) -> list[PendingOrder]:
     ]
 
 
+def pending_order(order: Order, *, token_id: str, neg_risk: bool) -> PendingOrder:
+    """An order that was just stored, as `pending_orders` would read it."""
+    terms = _terms(
+        order.client_order_id,
+        token_id,
+        order.side,
+        order.order_type,
+        order.price,
+        order.maker_units,
+        order.taker_units,
+        order.salt,
+        order.timestamp_ms,
+        neg_risk,
+        order.expires_at,
+        order.post_only,
+    )
+    return PendingOrder(order.pk, order.account_id, terms, verdict=order.risk_verdict, created_at=order.created_at)
+
+
 def cancels_wanted(*, shard: Shard) -> list[tuple[UUID, CancelWanted]]:
     """Live orders somebody asked to cancel. An order without an answer is canceled once it is known to be live."""
     rows = Order.objects.filter(
@@ -99,20 +118,7 @@ def sent_orders(orders: Iterable[Order]) -> tuple[SentOrder, ...]:
 
 def terms_of(order: Order) -> OrderTerms:
     """The terms as signed; the same row always gives the same order hash."""
-    return _terms(
-        order.client_order_id,
-        order.token.token_id,
-        order.side,
-        order.order_type,
-        order.price,
-        order.maker_units,
-        order.taker_units,
-        order.salt,
-        order.timestamp_ms,
-        order.token.market.neg_risk,
-        order.expires_at,
-        order.post_only,
-    )
+    return pending_order(order, token_id=order.token.token_id, neg_risk=order.token.market.neg_risk).terms
 
 
 def _terms(
