@@ -66,16 +66,17 @@ def decide_fills(
 
     Nobody is woken for the orders: the caller hands them to their engines.
     """
-    lock_shard(shard=shard)
     by_id = {fill.id: fill for fill in fills}
-    pairs = [
-        (by_id[fill_id], follower) for fill_id, follower in work.pairs(fill_ids=list(by_id), shard=shard, shards=shards)
-    ]
-    decided, changes, pending = _Pass(pairs, views, now).run() if pairs else ([], {}, [])
-    pushes = verdicts.write(decided=decided, now=now)
-    verdicts.write_books(changes=changes, now=now)
-    work.finish(now=now)
-    verdicts.tell(pushes=pushes, now=now)
+    # Whatever is written waits in the pipeline for the next answer that is needed.
+    with prepared.pipeline():
+        lock_shard(shard=shard)
+        owed = work.pairs(fill_ids=list(by_id), shard=shard, shards=shards)
+        pairs = [(by_id[fill_id], follower) for fill_id, follower in owed]
+        decided, changes, pending = _Pass(pairs, views, now).run() if pairs else ([], {}, [])
+        verdicts.write_books(changes=changes, now=now)
+        pushes = verdicts.write(decided=decided, now=now)
+        work.finish(now=now)
+        verdicts.tell(pushes=pushes, now=now)
     return Written(len(pushes), pending)
 
 

@@ -1,10 +1,11 @@
-"""What the risk gate needs to know of many accounts, in three statements whatever their number."""
+"""What the risk gate needs to know of many accounts, in four statements and one round trip whatever their number."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from riskmgmt import services as risk
 from riskmgmt.domain.gate import Exposure, Limits
 from riskmgmt.domain.states import TradingState
 from trading.domain.orders import UNFINISHED
+
+Rows = list[tuple[Any, ...]]
 
 _UNFINISHED = sorted(status.value for status in UNFINISHED)
 
@@ -54,6 +57,8 @@ FROM unnest(%s::uuid[], %s::text[]) AS v(account_id, token)
 JOIN markets_token t ON t.token_id = v.token JOIN markets_market m ON m.id = t.market_id
 """
 
+_KNOWN = "SELECT client_order_id, id, account_id, status, code FROM trading_order WHERE client_order_id = ANY(%s)"
+
 _NEW_DAY = """
 UPDATE riskmgmt_riskstate s SET day = %s, day_start_equity_usdc = v.equity
 FROM unnest(%s::uuid[], %s::numeric[]) AS v(account_id, equity) WHERE s.account_id = v.account_id
@@ -85,13 +90,53 @@ class TokenBook:
     free_shares: Decimal
 
 
-def lock_accounts(*, account_ids: Sequence[UUID], now: datetime) -> dict[UUID, AccountBook]:
-    """Lock the risk rows in account id order, then read in a new statement, which sees what others committed."""
-    ids = sorted(set(account_ids))
-    if len(prepared.rows(_LOCK, [ids])) < len(ids):
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An order that was asked for before."""
+
+    order_id: int
+    account_id: UUID
+    status: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What one batch is judged by: accounts, their tokens that are in the catalogue by token id, intents known."""
+
+    accounts: dict[UUID, AccountBook]
+    tokens: dict[UUID, dict[str, TokenBook]]
+    known: dict[UUID, Known]
+
+
+def lock_accounts(*, pairs: Sequence[tuple[UUID, str]], intents: Sequence[UUID], now: datetime) -> Locked:
+    """Lock the risk rows of (account, token id) pairs in account id order and read what the gate judges by.
+
+    The reading statements follow the locking one, so that they see what others committed before.
+    """
+    wanted = sorted(set(pairs))
+    ids = sorted({account_id for account_id, _ in wanted})
+    locked, accounts, tokens, known = _read(ids, wanted, intents)
+    if len(locked) < len(ids):
         risk.ensure(account_ids=ids, now=now)
-        prepared.rows(_LOCK, [ids])
-    rows = prepared.rows(_ACCOUNTS, [_UNFINISHED, ids])
+        _, accounts, tokens, known = _read(ids, wanted, intents)
+    return Locked(_account_books(accounts, now=now), _token_books(tokens), {row[0]: Known(*row[1:]) for row in known})
+
+
+def _read(ids: list[UUID], wanted: list[tuple[UUID, str]], intents: Sequence[UUID]) -> list[Rows]:
+    with prepared.pipeline():
+        asked = [
+            prepared.send(_LOCK, [ids]),
+            prepared.send(_ACCOUNTS, [_UNFINISHED, ids]),
+            prepared.send(
+                _TOKENS, [_UNFINISHED, _UNFINISHED, [pair[0] for pair in wanted], [pair[1] for pair in wanted]]
+            ),
+            prepared.send(_KNOWN, [list(intents)]),
+        ]
+    return [cursor.fetchall() for cursor in asked]
+
+
+def _account_books(rows: Rows, *, now: datetime) -> dict[UUID, AccountBook]:
     books: dict[UUID, AccountBook] = {}
     new_day: list[tuple[UUID, Decimal]] = []
     for row in rows:
@@ -118,12 +163,9 @@ def lock_accounts(*, account_ids: Sequence[UUID], now: datetime) -> dict[UUID, A
     return books
 
 
-def token_books(*, pairs: Sequence[tuple[UUID, str]]) -> dict[UUID, dict[str, TokenBook]]:
-    """By account and token id: the pairs of a batch whose token is in the catalogue."""
-    wanted = sorted(set(pairs))
+def _token_books(rows: Rows) -> dict[UUID, dict[str, TokenBook]]:
     found: dict[UUID, dict[str, TokenBook]] = defaultdict(dict)
-    values = [_UNFINISHED, _UNFINISHED, [pair[0] for pair in wanted], [pair[1] for pair in wanted]]
-    for row in prepared.rows(_TOKENS, values):
+    for row in rows:
         found[row[0]][row[1]] = TokenBook(*row[2:])
     return found
 

@@ -78,28 +78,37 @@ def claim_orders(*, claims: Sequence[Claim], service: str, fencing_token: int, n
 
     Returns the new status of every order this call moved; only its SENT ones may be posted. Raises LeaseLost.
     """
-    fence(service, fencing_token)
     by_id = {claim.order_id: claim for claim in claims}
-    rows = [_Row(*row) for row in prepared.rows(_LOCK, [list(by_id)])]
+    with prepared.pipeline():
+        fenced = prepared.send(_FENCE, [service, fencing_token])
+        locked = prepared.send(_LOCK, [list(by_id)])
+    _require_fenced(fenced.fetchall(), service)
+    rows = [_Row(*row) for row in locked.fetchall()]
     codes = {row.order_id: _block(row, now) for row in rows}
     sent = [_sent(by_id[row.order_id]) for row in rows if not codes[row.order_id]]
     denied = [{"id": order_id, "code": code} for order_id, code in codes.items() if code]
-    if sent:
-        prepared.run(_SEND, [service, fencing_token, now, now, inserting.as_json(sent)])
-    if denied:
-        prepared.run(_DENY, [now, now, inserting.as_json(denied)])
-    inserting.insert_events([_event(row, codes[row.order_id], service, now) for row in rows])
-    if denied:
-        fp("F11")
-    push.push(
-        pushes=[push.Push(row.user_id, "order.changed", _payload(row, codes[row.order_id])) for row in rows], now=now
-    )
+    with prepared.pipeline():
+        if sent:
+            prepared.run(_SEND, [service, fencing_token, now, now, inserting.as_json(sent)])
+        if denied:
+            prepared.run(_DENY, [now, now, inserting.as_json(denied)])
+        inserting.insert_events([_event(row, codes[row.order_id], service, now) for row in rows])
+        if denied:
+            fp("F11")
+        push.push(
+            pushes=[push.Push(row.user_id, "order.changed", _payload(row, codes[row.order_id])) for row in rows],
+            now=now,
+        )
     return {row.order_id: _status(codes[row.order_id]) for row in rows}
 
 
 def fence(service: str, fencing_token: int) -> None:
     """Hold the lease still until this transaction ends. Raises LeaseLost when it is not ours."""
-    if not prepared.rows(_FENCE, [service, fencing_token]):
+    _require_fenced(prepared.rows(_FENCE, [service, fencing_token]), service)
+
+
+def _require_fenced(rows: Sequence[object], service: str) -> None:
+    if not rows:
         raise LeaseLost("Another process owns this service now.", details={"service": service})
 
 

@@ -25,7 +25,6 @@ from trading.services import admission, changes, inserting, work
 # A marketable BUY must be worth a dollar at the venue.
 MARKETABLE_MIN_USDC = Decimal(1)
 ID_TAKEN = "CLIENT_ORDER_ID_TAKEN"
-_EXISTING = "SELECT client_order_id, id, account_id, status, code FROM trading_order WHERE client_order_id = ANY(%s)"
 _UNSIGNABLE = {"PRICE_OFF_TICK": gate.DenyCode.PRICE_OFF_TICK, "TICK_UNKNOWN": gate.DenyCode.PRICE_OFF_TICK}
 
 
@@ -89,7 +88,7 @@ def submit_order(*, request: OrderRequest, actor: str, now: datetime) -> SubmitR
     return submit_orders(requests=[request], actor=actor, now=now)[0]
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def submit_orders(
     *, requests: Sequence[OrderRequest], actor: str, now: datetime, wake: bool = True
 ) -> list[SubmitResult]:
@@ -102,19 +101,21 @@ def submit_orders(
     """
     if not requests:
         return []
-    books = admission.lock_accounts(account_ids=[request.account_id for request in requests], now=now)
+    locked = admission.lock_accounts(
+        pairs=[(request.account_id, request.token_id) for request in requests],
+        intents=[request.client_order_id for request in requests],
+        now=now,
+    )
     fp("F1")
-    tokens = admission.token_books(pairs=[(request.account_id, request.token_id) for request in requests])
-    known = _existing(requests)
     results: dict[UUID, SubmitResult] = {}
     fresh: list[_Checked] = []
     seen: set[UUID] = set()
     for request in requests:
-        if request.client_order_id in known:
-            results[request.client_order_id] = known[request.client_order_id]
+        if request.client_order_id in locked.known:
+            results[request.client_order_id] = _repeat(request, locked.known[request.client_order_id])
         elif request.client_order_id not in seen:
             seen.add(request.client_order_id)
-            fresh.append(_check(request, books, tokens, actor=actor, now=now))
+            fresh.append(_check(request, locked.accounts, locked.tokens, actor=actor, now=now))
     fp("F2")
     results.update(_store(fresh, now=now, wake=wake))
     return [results[request.client_order_id] for request in requests]
@@ -157,15 +158,11 @@ def announce() -> None:
     prepared.run("SELECT pg_notify('orders', '')")
 
 
-def _existing(requests: Sequence[OrderRequest]) -> dict[UUID, SubmitResult]:
-    """Orders asked for before. The id of another account's order is taken and says nothing more."""
-    accounts = {request.client_order_id: request.account_id for request in requests}
-    return {
-        intent: SubmitResult(intent, order_id, OrderStatus(status), code, created=False)
-        if account_id == accounts[intent]
-        else SubmitResult(intent, None, OrderStatus.DENIED, ID_TAKEN, created=False)
-        for intent, order_id, account_id, status, code in prepared.rows(_EXISTING, [list(accounts)])
-    }
+def _repeat(request: OrderRequest, known: admission.Known) -> SubmitResult:
+    """An intent asked for before. The id of another account's order is taken and says nothing more."""
+    if known.account_id != request.account_id:
+        return SubmitResult(request.client_order_id, None, OrderStatus.DENIED, ID_TAKEN, created=False)
+    return SubmitResult(request.client_order_id, known.order_id, OrderStatus(known.status), known.code, created=False)
 
 
 def _check(
