@@ -15,6 +15,7 @@ from markets.tests.venue_fixtures import sandbox as sandbox  # noqa: PLC0414
 from markets.venue import registry
 from markets.venue.polymarket.socket import Watch
 from markets.venue.polymarket.streams import ActivityStream, MarketStream
+from markets.venue.polymarket.transport import MAX_CONNECTIONS
 from markets.venue.ports import (
     BookSnapshot,
     FeedStatus,
@@ -278,3 +279,14 @@ async def test_prices_without_a_leading_zero_and_removed_levels_are_read(sandbox
         first, second = stream.read(json.dumps(frame))
         assert first == LevelChange("1", Side.BUY, 4800, 0, 1_790_000_000_000)
         assert second == LevelChange("2", Side.SELL, 5200, 10_500_000, 1_790_000_000_000)
+
+
+async def test_any_number_of_sockets_leaves_room_for_requests(sandbox: RunningSandbox) -> None:
+    """Each live account keeps a socket open: more of them than the request pool holds must not starve it."""
+    async with connected(sandbox) as (transport, _), asyncio.timeout(20):
+        url = f"{transport.urls.ws_market}"
+        opened = [await transport.socket(url) for _ in range(MAX_CONNECTIONS + 1)]
+        answer = await transport.read(f"{transport.urls.clob}/time")
+        for socket in opened:
+            await socket.close()
+    assert answer.status == 200

@@ -90,6 +90,10 @@ class Transport:
             trust_env=False,
             trace_configs=[self._tracing()],
         )
+        # A socket keeps its connection: each account has one, and together they must leave room for requests.
+        self._sockets = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
 
     async def read(
         self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = READ_S, party: str = ""
@@ -132,12 +136,13 @@ class Transport:
 
     async def socket(self, url: str) -> aiohttp.ClientWebSocketResponse[bool]:
         """Open a WebSocket. Raises aiohttp.ClientError, TimeoutError or OSError."""
-        return await self._session.ws_connect(
+        return await self._sockets.ws_connect(
             url, timeout=aiohttp.ClientWSTimeout(ws_close=2.0), max_msg_size=MAX_FRAME, compress=0, autoping=True
         )
 
     async def close(self) -> None:
         await self._session.close()
+        await self._sockets.close()
 
     async def _request(
         self,
