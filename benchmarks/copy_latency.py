@@ -266,7 +266,7 @@ def run(plan: Plan, folder: Path) -> dict[str, float]:
         follow(stack, leader=CROWD, count=FOLLOWERS, first_key=2)
         stack.start_service("feed")
         stack.start_script("engine", str(ROOT / "benchmarks" / "copy_latency.py"), "--engine", str(path))
-        eventually(lambda: Engine.objects.filter(state="RUNNING").count() == FOLLOWERS + 1, timeout_s=90)
+        eventually(lambda: Engine.objects.filter(state="RUNNING").count() == FOLLOWERS + 1, timeout_s=240)
         eventually(lambda: _is_copied(stack, token_id), timeout_s=60)
         measure(stack, path, leader=SOLO, token_id=token_id, followers=1, times=WARM_UP)
         solo = measure(stack, path, leader=SOLO, token_id=token_id, followers=1, times=plan.solo_trades)

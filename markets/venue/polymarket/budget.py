@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from markets.venue.errors import Unavailable
-from markets.venue.polymarket.endpoints import CANCELS, DEFAULT_TIER, LIMITS, ORDERS, TIERS, Endpoint, Limit
+from markets.venue.polymarket.endpoints import CANCELS, DEFAULT_TIER, LIMITS, ORDERS, SIGN_IN, TIERS, Endpoint, Limit
 
 # A process that agreed with nobody (a check, a command) takes this part; the rest is for those that did.
 GUEST_SHARE = 0.1
@@ -22,6 +22,8 @@ MARGIN = 0.95
 READS_LEAVE = 0.2
 PATIENCE_S = 2.0
 ORDER_PATIENCE_S = 1.0
+# After a restart every account signs in again, a hundred in ten seconds at most: turning one away only costs more.
+SIGN_IN_PATIENCE_S = 15.0
 MAX_SIGNERS = 4096
 TRADING, READING = "trading", "reading"
 BACKOFF_S, BACKOFF_MAX_S = 1.0, 30.0
@@ -156,6 +158,8 @@ class Budget:
 
     async def _stand_in_line(self, endpoint: Endpoint, party: str, cost: float) -> None:
         patience = ORDER_PATIENCE_S if endpoint.signer_kind else PATIENCE_S
+        if endpoint.lane == SIGN_IN:
+            patience = SIGN_IN_PATIENCE_S
         if self.wait_s(endpoint, party=party, cost=cost) > patience:
             raise self._turn_away(endpoint, party, cost)
         lane = self._lanes.setdefault(endpoint.lane, _Lane())

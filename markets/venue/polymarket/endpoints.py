@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+SIGN_IN: Final = "/auth"
 CLOB, GAMMA, DATA, RELAYER, OTHER = "clob", "gamma", "data", "relayer", "other"
 
 
@@ -47,7 +48,7 @@ LIMITS: Final[dict[str, tuple[Limit, ...]]] = {
     "/data/orders": (Limit(500),),
     "/data/trades": (Limit(500),),
     "/notifications": (Limit(125),),
-    "/auth": (Limit(100),),
+    SIGN_IN: (Limit(100),),
     "gamma /events": (Limit(500),),
     "gamma /markets": (Limit(300),),
     "gamma listings": (Limit(900),),
@@ -111,7 +112,7 @@ def endpoint(method: str, host: str, path: str) -> Endpoint:
 def _narrow(host: str, path: str) -> tuple[str, ...]:
     if host == CLOB:
         if path.startswith("/auth/"):
-            return ("/auth",)
+            return (SIGN_IN,)
         own = (path,) if path in LIMITS else ()
         return (*own, "ledger") if path.startswith(("/data/", "/notifications")) else own
     name = f"{host} {path.removeprefix('/v2')}" if host == DATA else f"{host} /{path.strip('/').partition('/')[0]}"

@@ -12,7 +12,7 @@ from markets.venue.errors import OutcomeUnknown, Refused, Unavailable, VenueErro
 from markets.venue.polymarket import doctor, error_map, orders, parse, wire
 from markets.venue.polymarket.heartbeat import EVERY_S, Heartbeat
 from markets.venue.polymarket.parse import OwnTrade
-from markets.venue.polymarket.private import PrivateClient
+from markets.venue.polymarket.private import Balance, PrivateClient
 from markets.venue.polymarket.public import PublicClient
 from markets.venue.polymarket.transport import Transport
 from markets.venue.polymarket.user_stream import UserStream
@@ -75,7 +75,10 @@ class PolymarketVenue:
         """
         await self._client.measure_clock()
         await self._client.sign_in()
-        cash = await self._client.balance(refresh=True)
+        cash = await self._client.balance()
+        if not _can_trade(cash):
+            # The venue may remember what was before a deposit; looking again is dear, 50 times in ten seconds for all.
+            cash = await self._client.balance(refresh=True)
         if cash.units == 0 and not await self._has_traded():
             raise Refused("The trading wallet holds no pUSD.", code="BALANCE_ZERO")
         for spender in _SPENDERS:
@@ -310,6 +313,10 @@ class PolymarketVenue:
 
 
 _NO_ENTRY = wire.OrderAnswer()
+
+
+def _can_trade(cash: Balance) -> bool:
+    return cash.units > 0 and all(cash.allowances.get(spender, 0) > 0 for spender in _SPENDERS)
 
 
 def _cancel_report(answer: wire.CancelAnswer, order_hash: str) -> CancelReport:
