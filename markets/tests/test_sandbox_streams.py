@@ -1,19 +1,25 @@
 """The three sockets of the local venue."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import aiohttp
 import pytest
 
 from markets.tests.sandbox_client import Trader
+from markets.tests.socket_listener import (
+    TIMEOUT_S,
+    connect,
+    market_socket,
+    rtds_socket,
+    user_socket,
+)
 from markets.venue.sandbox.testing import RunningSandbox, SandboxMarket, running_sandbox
 
 ALICE = "0x" + "a1" * 32
 LEADER = "0x" + "1e" * 20
-TIMEOUT_S = 5.0
 
 
 @pytest.fixture
@@ -37,53 +43,6 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def alice(sandbox: RunningSandbox, session: aiohttp.ClientSession) -> Trader:
     sandbox.register_wallet(private_key=ALICE, usdc=1_000, signature_type=0)
     return await Trader(sandbox, session, ALICE).log_in()
-
-
-class Listener:
-    """Frames of a socket, one event at a time, arrays taken apart."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
-        self._waiting: list[Any] = []
-
-    async def say(self, frame: object) -> None:
-        await self.socket.send_str(frame if isinstance(frame, str) else json.dumps(frame))
-
-    async def hear(self) -> Any:
-        while not self._waiting:
-            message = await self.socket.receive(TIMEOUT_S)
-            assert message.type is aiohttp.WSMsgType.TEXT, message
-            if message.data in ("PONG", "INVALID OPERATION"):
-                return message.data
-            frame = json.loads(message.data)
-            self._waiting = frame if isinstance(frame, list) else [frame]
-        return self._waiting.pop(0)
-
-    async def hear_until(self, kind: str, **fields: object) -> Any:
-        """The first event of this kind with these fields."""
-        while True:
-            event = await self.hear()
-            named = isinstance(event, dict) and event.get("event_type", event.get("type")) == kind
-            if named and all(event.get(name) == value for name, value in fields.items()):
-                return event
-
-
-async def connect(session: aiohttp.ClientSession, sandbox: RunningSandbox, channel: str) -> Listener:
-    return Listener(await session.ws_connect(f"{sandbox.ws_url}/ws/{channel}"))
-
-
-async def market_socket(session: aiohttp.ClientSession, sandbox: RunningSandbox, *tokens: str) -> Listener:
-    listener = await connect(session, sandbox, "market")
-    await listener.say({"type": "market", "assets_ids": list(tokens), "custom_feature_enabled": True})
-    return listener
-
-
-async def user_socket(session: aiohttp.ClientSession, sandbox: RunningSandbox, trader: Trader) -> Listener:
-    listener = await connect(session, sandbox, "user")
-    await listener.say({"type": "user", "auth": trader.credentials})
-    await listener.say("PING")
-    assert await listener.hear() == "PONG"
-    return listener
 
 
 async def test_the_book_comes_on_subscribing(
@@ -174,17 +133,6 @@ async def test_wrong_credentials_are_closed(sandbox: RunningSandbox, session: ai
     assert (await listener.socket.receive(TIMEOUT_S)).type is aiohttp.WSMsgType.CLOSE
 
 
-async def rtds_socket(
-    session: aiohttp.ClientSession, sandbox: RunningSandbox, *types: str, action: str | None = "subscribe"
-) -> Listener:
-    listener = await connect(session, sandbox, "rtds")
-    frame: dict[str, object] = {"subscriptions": [{"topic": "activity", "type": kind} for kind in types]}
-    await listener.say(frame if action is None else {**frame, "action": action})
-    await listener.say("PING")
-    assert await listener.hear() == "PONG"
-    return listener
-
-
 async def test_rtds_tells_every_trade_with_its_wallet(
     sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession
 ) -> None:
@@ -252,3 +200,108 @@ async def test_a_reader_that_never_reads_does_not_hold_up_the_others(
         )
     for _ in range(20):
         await listener.hear_until("last_trade_price")
+
+
+def venue_hash(book: dict[str, object]) -> str:
+    """As the venue's own clients compute it: SHA-1 of the compact JSON in this order of keys, without the hash."""
+    keys = ("market", "asset_id", "timestamp", "hash", "bids", "asks")
+    rest = ("min_order_size", "tick_size", "neg_risk", "last_trade_price")
+    plain = {name: "" if name == "hash" else book[name] for name in (*keys, *rest)}
+    return hashlib.sha1(json.dumps(plain, separators=(",", ":")).encode(), usedforsecurity=False).hexdigest()
+
+
+async def test_books_carry_the_venues_hash_and_changes_repeat_it(
+    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession, alice: Trader
+) -> None:
+    listener = await market_socket(session, sandbox, market.yes)
+    book = await listener.hear_until("book")
+    assert book["hash"] == venue_hash(book)
+    await alice.order("BUY", market.yes, "0.47", "20")
+    frame = await listener.hear_until("price_change")
+    changed = {**book, "timestamp": frame["timestamp"]}
+    changed["bids"] = [{"price": "0.47", "size": "20"}, *book["bids"]]
+    assert frame["price_changes"][0]["hash"] == venue_hash(changed)
+
+
+async def test_a_better_price_is_told_to_those_who_asked(
+    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession, alice: Trader
+) -> None:
+    asked = await market_socket(session, sandbox, market.yes)
+    plain = await market_socket(session, sandbox, market.yes, custom=False)
+    await asked.hear_until("book")
+    await alice.order("BUY", market.yes, "0.47", "20")
+    await alice.order("BUY", market.yes, "0.49", "20")
+    heard = [event for event in await asked.hear_all() if event["event_type"] == "best_bid_ask"]
+    assert [(event["asset_id"], event["best_bid"], event["best_ask"], event["spread"]) for event in heard] == [
+        (market.yes, "0.49", "0.5", "0.01")
+    ]
+    assert {event["event_type"] for event in await plain.hear_all()} == {"book", "price_change"}
+
+
+async def test_a_new_market_is_told_to_everybody_who_asked(
+    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession
+) -> None:
+    listener = await market_socket(session, sandbox, market.yes)
+    await listener.hear_until("book")
+    made = sandbox.create_market("another", question="Another?", tick_size="0.001")
+    event = await listener.hear_until("new_market")
+    assert (event["market"], event["slug"], event["question"]) == (made.condition_id, "another", "Another?")
+    assert (event["assets_ids"], event["order_price_min_tick_size"]) == (list(made.token_ids), "0.001")
+
+
+async def test_a_resolution_names_the_winner_and_is_sometimes_not_sent(
+    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession
+) -> None:
+    other = sandbox.create_market("other")
+    listener = await market_socket(session, sandbox, market.yes, other.yes)
+    await listener.hear_until("book")
+    sandbox.fault("drop_frames", channel="market", event="market_resolved", count=1)
+    sandbox.resolve(other.condition_id, other.yes)
+    sandbox.resolve(market.condition_id, market.no)
+    (event,) = [one for one in await listener.hear_all() if one["event_type"] == "market_resolved"]
+    assert (event["market"], event["winning_asset_id"], event["winning_outcome"]) == (
+        market.condition_id,
+        market.no,
+        "No",
+    )
+
+
+async def test_own_orders_pass_placement_update_cancellation(
+    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession, alice: Trader
+) -> None:
+    listener = await user_socket(session, sandbox, alice)
+    _, placed = await alice.order("BUY", market.yes, "0.49", "10")
+    sandbox.leader_trade(wallet=LEADER, token_id=market.yes, side="SELL", price="0.49", size="4")
+    await alice.call("DELETE", "/order", {"orderID": placed["orderID"]})
+    seen = [event for event in await listener.hear_all() if event["event_type"] == "order"]
+    assert [(event["type"], event["status"], event["size_matched"]) for event in seen] == [
+        ("PLACEMENT", "LIVE", "0"),
+        ("UPDATE", "LIVE", "4"),
+        ("CANCELLATION", "CANCELED", "4"),
+    ]
+    assert {event["id"] for event in seen} == {placed["orderID"]}
+
+
+async def test_own_trades_may_end_failed(
+    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession, alice: Trader
+) -> None:
+    listener = await user_socket(session, sandbox, alice)
+    sandbox.fault("failed_settlement", count=1)
+    await alice.order("BUY", market.yes, "0.50", "10", "FAK")
+    statuses = [(await listener.hear_until("trade"))["status"]]
+    while statuses[-1] != "FAILED":
+        statuses.append((await listener.hear_until("trade"))["status"])
+    assert statuses[0] == "MATCHED"
+    assert "CONFIRMED" not in statuses
+
+
+async def test_rtds_filters_by_market_and_by_event(
+    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession
+) -> None:
+    other = sandbox.create_market("other", event_slug="the-other-event")
+    by_event = await rtds_socket(session, sandbox, "trades", filters='{"event_slug":"the-other-event"}')
+    by_market = await rtds_socket(session, sandbox, "trades", filters=json.dumps({"market_slug": market.slug}))
+    for token in (market.yes, other.yes):
+        sandbox.leader_trade(wallet=LEADER, token_id=token, side="BUY", price="0.50", size="10")
+    assert {frame["payload"]["asset"] for frame in await by_event.hear_all()} <= {other.yes, other.no}
+    assert {frame["payload"]["slug"] for frame in await by_market.hear_all()} == {market.slug}

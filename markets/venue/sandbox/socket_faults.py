@@ -54,6 +54,8 @@ class SocketFaults:
             mine = [*self._wallets_of(connection.signer)] if connection.signer else []
             if request.wallet and request.wallet.lower() not in {wallet.lower() for wallet in mine}:
                 continue
+            if request.token_id and request.token_id not in connection.tokens:
+                continue
             if request.name == "close_socket":
                 connection.close(GOING_AWAY)
             elif request.name == "replay_frames":
