@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.postgres.search import SearchQuery
 from django.db import connection
@@ -13,6 +14,7 @@ from django.db.models.functions import Coalesce
 
 from markets.domain.continuity import Subject
 from markets.models import (
+    BookView,
     Candle,
     CataloguePass,
     ContinuityDay,
@@ -281,6 +283,45 @@ def leader_sources(*, since: datetime) -> list[SourceSight]:
         return [
             SourceSight(source, seen, first, trades, None if lag is None else int(lag))
             for source, seen, first, trades, lag in cursor.fetchall()
+        ]
+
+
+def book_payloads(*, tokens: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The shown books of these tokens (their keys) as clients get them."""
+    rows = BookView.objects.select_related("token").filter(token_id__in=tokens)
+    return {
+        row.token_id: {
+            "token": row.token.token_id,
+            "trusted": not row.doubt,
+            "doubt": row.doubt,
+            "bids": row.bids,
+            "asks": row.asks,
+            "tick_size": row.tick_size,
+            "venue_at": row.venue_at,
+            "updated_at": row.updated_at,
+        }
+        for row in rows
+    }
+
+
+def print_payloads(*, token: int, after: datetime | None, limit: int = 100) -> list[dict[str, Any]]:
+    """Prints recorded after a moment, oldest first; without one the newest few."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT at, received_at, is_buy, price_units, share_units FROM markets_tradetick
+               WHERE token_id = %s AND (%s::timestamptz IS NULL OR received_at > %s)
+               ORDER BY received_at DESC, at DESC LIMIT %s""",
+            [token, after, after, limit],
+        )
+        return [
+            {
+                "at": at,
+                "received_at": received_at,
+                "side": "BUY" if is_buy else "SELL",
+                "price": money.price_from_units(price),
+                "shares": money.from_units(shares),
+            }
+            for at, received_at, is_buy, price, shares in reversed(cursor.fetchall())
         ]
 
 

@@ -8,6 +8,7 @@ from accounts.api import AccountViewSet, TokenViewSet
 from copytrade.api import DecisionViewSet, RuleViewSet
 from scanner.api import LeaderViewSet
 from trading.api import OrderViewSet, PositionViewSet
+from trading.market_api import MarketViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("orders", OrderViewSet, basename="api-orders")
@@ -20,6 +21,8 @@ router.register("tokens", TokenViewSet, basename="api-tokens")
 # Addresses need a pattern, which paths do not have.
 leaders = SimpleRouter()
 leaders.register("leaders", LeaderViewSet, basename="api-leaders")
+
+leaders.register("markets", MarketViewSet, basename="api-markets")
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(throttle_classes=[]), name="api-schema"),

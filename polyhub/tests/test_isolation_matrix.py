@@ -106,6 +106,11 @@ ROWS: dict[str, Row] = {
     "account-key": Row(O, "POST", path=account, alice=to(302)),
     "account-policy": Row(O, "POST", path=account, alice=to(200, 302, 400)),
     "account-test": Row(O, "POST", path=account, alice=to(200, 302, 400, 409)),
+    "account-doctor": Row(O, path=account),
+    "account-session": Row(S, alice=to(200, 302)),
+    "account-keys": Row(O, "POST", path=account, alice=to(302)),
+    "account-session-import": Row(O, path=account, alice=to(200, 302)),
+    "custody": Row(S),
     "mode-switch": Row(S, "POST", alice=to(302)),
     "tokens": Row(S),
     "token-create": Row(S, alice=to(302)),
@@ -131,6 +136,11 @@ ROWS: dict[str, Row] = {
     "api-leaders-list": Row(S),
     "api-leaders-detail": Row(S, path=leader),
     "api-leaders-trades": Row(S, path=leader),
+    "api-markets-list": Row(S),
+    "api-markets-detail": Row(S, path=condition),
+    "api-markets-book": Row(S, path=condition),
+    "api-markets-trades": Row(S, path=condition),
+    "api-markets-candles": Row(S, path=condition),
     # Signing in and a person's own second factor; these take no id of anybody.
     "account_login": Row(P, alice=to(302)),
     "account_signup": Row(P, alice=to(302)),
@@ -185,7 +195,7 @@ ADMIN_TABLES = {
     "trading.orderevent",
     "trading.position",
 }
-SOCKETS = {"ws"}
+SOCKETS = {"ws", "ws-markets"}
 
 
 @pytest.fixture
@@ -209,7 +219,7 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
 
 
 def test_every_socket_has_its_own_test() -> None:
-    """What bob hears on it is tested in test_ws."""
+    """What bob hears is tested in test_ws; ws-markets tells everybody the same and is tested in test_ws_markets."""
     assert {route.name for route in asgi.socket_routes} == SOCKETS
 
 
