@@ -28,6 +28,7 @@ ORDERS = (
     ("newest", "Newest"),
 )
 STATES = (("open", "Open"), ("closed", "Closed"), ("all", "All"))
+SOURCES = {"rtds": "Activity stream", "chain": "On-chain logs", "data_api": "Data API"}
 LADDER_LEVELS = 12
 TAPE = 30
 RANGES = {"1h": (60, 3_600), "6h": (300, 21_600), "1d": (300, 86_400), "1w": (3_600, 604_800), "all": (86_400, None)}
@@ -158,6 +159,7 @@ class DataStatus(Page):
             days=markets.continuity_days(until=self.now.date()),
             worst=markets.least_covered(day=self.now.date()),
             leaders=markets.leader_sources(since=self.now - timedelta(days=1)),
+            sources=SOURCES,
             incidents=markets.incidents()[:30],
             walk=markets.catalogue_pass(),
             **kwargs,

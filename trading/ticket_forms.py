@@ -48,7 +48,9 @@ class TicketForm(forms.Form):
     shares = forms.DecimalField(
         min_value=Decimal("0.01"), max_digits=20, decimal_places=6, widget=forms.NumberInput(attrs=_NUMBER)
     )
-    post_only = forms.BooleanField(required=False, label="Only rest, never take")
+    post_only = forms.BooleanField(
+        required=False, label="Only rest, never take", widget=forms.CheckboxInput(attrs={"class": "form-check-input"})
+    )
     client_order_id = forms.UUIDField(initial=uuid4, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, user: User, mode: AccountMode, market: Market, **kwargs: Any) -> None:
@@ -57,6 +59,11 @@ class TicketForm(forms.Form):
         self.fields["token"].queryset = market.tokens.order_by("outcome_index")  # type: ignore[attr-defined]
         self.fields["token"].label_from_instance = lambda token: token.outcome  # type: ignore[attr-defined]
         self.fields["account"].label_from_instance = lambda account: account.name  # type: ignore[attr-defined]
+
+    @property
+    def is_begun(self) -> bool:
+        """Price and size are written: only then is there anything to say about them."""
+        return bool(self.data.get("cents") and self.data.get("shares"))
 
     def terms(self) -> Terms:
         """After `is_valid`."""

@@ -191,7 +191,7 @@ def test_the_data_page_tells_coverage_and_what_went_wrong(alice: Client, world: 
     notes.note(Trouble.DISAGREEMENT, Subject.ASSET, world.token.token_id, at_ms=to_ms(now), detail="best 1/2")
     continuity.store(told=notes.take(), now=now)
     page = alice.get(reverse("data-status")).content.decode()
-    for part in ("99%", "Disagreement", "best 1/2", worlds.QUESTION, "Rtds"):
+    for part in ("99%", "Disagreement", "best 1/2", worlds.QUESTION, "Activity stream"):
         assert part in page, part
 
 
