@@ -87,7 +87,7 @@ async def test_public_prices_are_sent_as_the_venue_types_them(
         f"/spread?{token}": {"spread": "0.02"},
         f"/tick-size?{token}": {"minimum_tick_size": 0.01},
         f"/neg-risk?{token}": {"neg_risk": False},
-        f"/fee-rate?{token}": {"base_fee": 0},
+        f"/fee-rate?{token}": {"base_fee": 1_000},
         "/version": {"version": 2},
         "/ok": "OK",
     }
@@ -96,6 +96,21 @@ async def test_public_prices_are_sent_as_the_venue_types_them(
     _, meta = await get(session, f"{sandbox.url}/clob/clob-markets/{market.condition_id}")
     assert isinstance(meta, dict)
     assert (meta["mos"], meta["mts"], meta["fd"]) == (5.0, 0.01, {"r": 0.05, "e": 1, "to": True})
+
+
+async def test_a_side_without_orders_counts_as_nothing_or_a_dollar(
+    sandbox: RunningSandbox, session: aiohttp.ClientSession
+) -> None:
+    bids, asks = (
+        sandbox.create_market("bids", bids=[("0.40", "10")]),
+        sandbox.create_market("asks", asks=[("0.60", "10")]),
+    )
+    for market, side, price, middle in ((bids, "SELL", "1", "0.7"), (asks, "BUY", "0", "0.3")):
+        token = f"token_id={market.yes}"
+        assert await get(session, f"{sandbox.url}/clob/price?{token}&side={side}") == (200, {"price": price})
+        assert await get(session, f"{sandbox.url}/clob/midpoint?{token}") == (200, {"mid": middle})
+    nothing = sandbox.create_market("nothing", bids=[], asks=[])
+    assert (await get(session, f"{sandbox.url}/clob/midpoint?token_id={nothing.yes}"))[0] == 404
 
 
 async def test_a_limit_order_rests_is_found_by_its_hash_and_cancels(alice: Trader, market: SandboxMarket) -> None:

@@ -85,17 +85,14 @@ class ClobPublic:
         return reply([self._book(token) for token in asked if token in self._sandbox.catalogue.by_token])
 
     async def price(self, request: web.Request) -> web.Response:
-        best = self._price(request.query.get("token_id", ""), request.query.get("side", ""))
-        if best is None:
-            raise UnknownMarket("No orderbook exists for the requested token id")
-        return reply({"price": wire.price(best)})
+        return reply(
+            {"price": wire.price(self._price(request.query.get("token_id", ""), request.query.get("side", "")))}
+        )
 
     async def prices(self, request: web.Request) -> web.Response:
         answer: dict[str, dict[str, str]] = {}
         for one in await self._tokens(request):
-            best = self._price(one.token_id, one.side)
-            if best is not None:
-                answer.setdefault(one.token_id, {})[one.side] = wire.price(best)
+            answer.setdefault(one.token_id, {})[one.side] = wire.price(self._price(one.token_id, one.side))
         return reply(answer)
 
     async def midpoint(self, request: web.Request) -> web.Response:
@@ -127,8 +124,8 @@ class ClobPublic:
         return reply({"neg_risk": market.neg_risk})
 
     async def fee_rate(self, request: web.Request) -> web.Response:
-        self._sandbox.market_of(request.query.get("token_id", ""))
-        return reply({"base_fee": 0})
+        market, _ = self._sandbox.market_of(request.query.get("token_id", ""))
+        return reply({"base_fee": market_rows.base_fee(market)})
 
     async def market_by_token(self, request: web.Request) -> web.Response:
         market = self._sandbox.catalogue.by_token.get(request.match_info["token"])
@@ -207,25 +204,24 @@ class ClobPublic:
         self._sandbox.market_of(token)
         return self._sandbox.publisher.book(token, self._sandbox.now_ms())
 
-    def _best(self, token: str) -> tuple[int | None, int | None]:
+    def _best(self, token: str) -> tuple[int, int]:
+        """Best bid and ask; a side without orders counts as 0 or 1 dollar (recorded so). Raises UnknownMarket."""
         self._sandbox.market_of(token)
-        return self._sandbox.exchange.best(token)
+        bid, ask = self._sandbox.exchange.best(token)
+        if bid is None and ask is None:
+            raise UnknownMarket("No orderbook exists for the requested token id")
+        return bid or 0, ask or money.PRICE_UNITS
 
-    def _price(self, token: str, side: str) -> int | None:
+    def _price(self, token: str, side: str) -> int:
         bid, ask = self._best(token)
         return bid if Side(side) is Side.BUY else ask
 
     def _midpoint(self, token: str) -> str:
         bid, ask = self._best(token)
-        if bid is None or ask is None:
-            raise UnknownMarket("No orderbook exists for the requested token id")
-        middle = bid + ask
-        return f"{middle / (2 * money.PRICE_UNITS):.5f}".rstrip("0")
+        return f"{(bid + ask) / (2 * money.PRICE_UNITS):.5f}".rstrip("0")
 
     def _spread(self, token: str) -> str:
         bid, ask = self._best(token)
-        if bid is None or ask is None:
-            raise UnknownMarket("No orderbook exists for the requested token id")
         return wire.price(ask - bid)
 
     def _last_trade(self, token: str) -> dict[str, str]:

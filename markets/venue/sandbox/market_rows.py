@@ -49,6 +49,11 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def base_fee(market: MarketDef) -> int:
+    """The legacy cap in basis points, as fee markets carry it; not the fee that is charged."""
+    return 1_000 if market.fee_rate else 0
+
+
 def question_id(market: MarketDef) -> str:
     return market.question_id or f"0x{sha256(f'question/{market.condition_id}'.encode()).hexdigest()}"
 
@@ -120,8 +125,8 @@ def gamma_market(market: MarketDef, facts: Facts) -> wire.Json:
         "volume1yrClob": volume,
         "volumeClob": volume,
         "liquidityClob": liquidity,
-        "makerBaseFee": 0,
-        "takerBaseFee": 0,
+        "makerBaseFee": base_fee(market),
+        "takerBaseFee": base_fee(market),
         "customLiveness": 0,
         "acceptingOrders": not closed,
         "negRisk": market.neg_risk,
@@ -141,6 +146,7 @@ def gamma_market(market: MarketDef, facts: Facts) -> wire.Json:
         "oneHourPriceChange": wire.number(facts.price_changes[0], money.PRICE_UNITS),
         "oneDayPriceChange": wire.number(facts.price_changes[1], money.PRICE_UNITS),
         "oneWeekPriceChange": wire.number(facts.price_changes[2], money.PRICE_UNITS),
+        "oneMonthPriceChange": wire.number(facts.price_changes[2], money.PRICE_UNITS),
         "lastTradePrice": wire.number(facts.last, money.PRICE_UNITS),
         "bestBid": wire.number(bid or 0, money.PRICE_UNITS),
         "bestAsk": wire.number(ask or money.PRICE_UNITS, money.PRICE_UNITS),
@@ -317,7 +323,7 @@ def clob_market(market: MarketDef, facts: Facts) -> wire.Json:
         "closed": facts.closed,
         "archived": False,
         "accepting_orders": not facts.closed,
-        "accepting_order_timestamp": iso(facts.listed_ms),
+        "accepting_order_timestamp": None,
         "minimum_order_size": plain(market.min_order_size),
         "minimum_tick_size": wire.number(facts.tick, money.PRICE_UNITS),
         "condition_id": market.condition_id,
@@ -329,8 +335,8 @@ def clob_market(market: MarketDef, facts: Facts) -> wire.Json:
         "game_start_time": None,
         "seconds_delay": market.seconds_delay,
         "fpmm": "",
-        "maker_base_fee": 0,
-        "taker_base_fee": 0,
+        "maker_base_fee": base_fee(market),
+        "taker_base_fee": base_fee(market),
         "notifications_enabled": True,
         "neg_risk": market.neg_risk,
         "neg_risk_market_id": market.neg_risk_market_id,
@@ -358,12 +364,12 @@ def clob_short(market: MarketDef, facts: Facts) -> wire.Json:
         "c": market.condition_id,
         "mos": plain(market.min_order_size),
         "mts": wire.number(facts.tick, money.PRICE_UNITS),
-        "mbf": 0,
-        "tbf": 0,
+        "mbf": base_fee(market),
+        "tbf": base_fee(market),
         "ao": not facts.closed,
         "nr": market.neg_risk,
         "cbos": True,
-        "aot": iso(facts.listed_ms),
+        "aot": iso(facts.listed_ms)[:19] + "Z",
         "ibce": False,
     }
     if market.taker_delay_ms:
