@@ -292,6 +292,7 @@ def test_a_name_that_is_no_fault_is_refused(sandbox: RunningSandbox) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         sandbox.fault("gremlins")
     assert refused.value.code == 400
+    refused.value.close()
 
 
 async def test_clearing_one_fault_keeps_the_others(sandbox: RunningSandbox) -> None:

@@ -99,7 +99,7 @@ async def test_a_reader_too_slow_is_closed_and_the_others_stay(
     sandbox.fault("huge_frame", channel="market", kind="bytes", token_id=market.no)
     await eventually_async(lambda: open_sockets(1))
     assert await listener.hear_all() == []
-    slow.close()
+    slow.transport.abort()
 
 
 async def test_nothing_new_to_subscribe_to_is_said_so(

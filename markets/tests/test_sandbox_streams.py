@@ -282,17 +282,30 @@ async def test_own_orders_pass_placement_update_cancellation(
     assert {event["id"] for event in seen} == {placed["orderID"]}
 
 
-async def test_own_trades_may_end_failed(
-    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession, alice: Trader
+@pytest.mark.parametrize(
+    ("faults", "expected"),
+    [
+        (["failed_settlement"], ["MATCHED", "FAILED"]),
+        (["retried_settlement"], ["MATCHED", "RETRYING", "MINED", "CONFIRMED"]),
+        (["retried_settlement", "failed_settlement"], ["MATCHED", "RETRYING", "FAILED"]),
+    ],
+)
+async def test_v13_own_trades_may_be_retried_and_fail(
+    sandbox: RunningSandbox,
+    market: SandboxMarket,
+    session: aiohttp.ClientSession,
+    alice: Trader,
+    faults: list[str],
+    expected: list[str],
 ) -> None:
     listener = await user_socket(session, sandbox, alice)
-    sandbox.fault("failed_settlement", count=1)
+    for name in faults:
+        sandbox.fault(name, count=1)
     await alice.order("BUY", market.yes, "0.50", "10", "FAK")
-    statuses = [(await listener.hear_until("trade"))["status"]]
-    while statuses[-1] != "FAILED":
-        statuses.append((await listener.hear_until("trade"))["status"])
-    assert statuses[0] == "MATCHED"
-    assert "CONFIRMED" not in statuses
+    assert [(await listener.hear_until("trade"))["status"] for _ in expected] == expected
+    _, found = await alice.call("GET", "/data/trades")
+    assert [row["status"] for row in found["data"]] == [f"TRADE_STATUS_{expected[-1]}"]
+    assert sandbox.state()["conserved"] is True
 
 
 async def test_rtds_filters_by_market_and_by_event(

@@ -241,12 +241,11 @@ class Sandbox:
         now = self.now_ms()
         admitted = self.gate.admit(post, credentials, now_s=now // 1000)
         new = admitted.new
-        doomed = self.faults.hit(
-            ["failed_settlement"],
-            now_ms=now,
-            path="/clob/order",
-            method="POST",
-            wallets=(new.wallet, credentials.signer),
+        doomed, retried = (
+            self.faults.hit(
+                [name], now_ms=now, path="/clob/order", method="POST", wallets=(new.wallet, credentials.signer)
+            )
+            for name in ("failed_settlement", "retried_settlement")
         )
         known = new.order_hash in self.publisher.owners
         self.publisher.owners.setdefault(new.order_hash, Ownership(credentials.api_key, credentials.signer))
@@ -262,6 +261,8 @@ class Sandbox:
             if not known:
                 del self.publisher.owners[new.order_hash]
             raise
+        for trade_id in order.trade_ids if retried else ():
+            self.exchange.trades[trade_id].retries = 1
         self._orders_of[credentials.signer].append(new.order_hash)
         self.chain.signed_extras[new.order_hash] = admitted.extras
         self.publisher.publish(now)

@@ -22,6 +22,7 @@ Of a request, after it is handled (all that strike apply, in this order):
 | name | effect | own fields |
 |---|---|---|
 | failed_settlement | the trades of accepted orders end FAILED | |
+| retried_settlement | they are RETRYING once, before they are mined or fail | |
 | duplicated | an accepted order is answered as one the venue has already | |
 | missing_entry | the last order of a batch has no entry in the answer | |
 | truncated_page | a list ends after half of its rows, without a next page | |
@@ -69,12 +70,13 @@ FRAMES = (
     *("duplicate_frames", "shuffle_frames", "delay_frames"),
 )
 AT_ONCE = ("close_socket", "replay_frames", "huge_frame")
-NAMES = frozenset((*BEFORE, *AFTER, "failed_settlement", *FRAMES, *AT_ONCE))
+SETTLEMENT = ("failed_settlement", "retried_settlement")
+NAMES = frozenset((*BEFORE, *AFTER, *SETTLEMENT, *FRAMES, *AT_ONCE))
 
 _ORDERS = "/clob/order"
 _DEFAULT_ROUTE = {
-    **dict.fromkeys(("late_accept", "post_only_mode", "cancel_only", "failed_settlement", "duplicated"), _ORDERS),
-    **dict.fromkeys(("version_mismatch",), _ORDERS),
+    **dict.fromkeys(("late_accept", "post_only_mode", "cancel_only", "duplicated", "version_mismatch"), _ORDERS),
+    **dict.fromkeys(SETTLEMENT, _ORDERS),
     "missing_entry": "/clob/orders",
     "clock_skew": "/clob/time",
 }

@@ -27,6 +27,7 @@ from polyhub.lib import money
 _NAMES = uuid.UUID("6f0b2d0e-5f57-4a0c-9a3f-2c1c6f7a9b11")
 _EXPIRY_MARGIN_S = 60  # GTD dies this long before its stated time
 _DUST_UNITS = 10_000  # 0.01 share, the largest lot: less of a taker's order is dropped instead of resting
+_UNMINED = (TradeStatus.MATCHED, TradeStatus.RETRYING)
 
 
 @dataclass(slots=True)
@@ -128,7 +129,7 @@ class Exchange:
         for order in list(market.queue):
             self.cancel(order.new.order_hash, reason="CANCELED_MARKET_RESOLVED")
         for trade in [t for t in self._unsettled.values() if t.condition_id == condition_id]:
-            if trade.status is TradeStatus.MATCHED:
+            if trade.status in _UNMINED:
                 self._mine(trade, now_ms)
         market.closed = True
         first = market.spec.token_ids[0]
@@ -217,7 +218,11 @@ class Exchange:
         for waiting in [one for one in self._delayed.values() if now_ms >= one.due_ms]:
             self._match_delayed(waiting, now_ms)
         for trade in list(self._unsettled.values()):
-            if trade.status is TradeStatus.MATCHED and now_ms >= trade.matched_ms + self.mined_after_ms:
+            if trade.status in _UNMINED and now_ms >= trade.updated_ms + self.mined_after_ms:
+                if trade.retries:
+                    trade.retries -= 1
+                    self._set_status(trade, TradeStatus.RETRYING, now_ms)
+                    continue
                 if trade.doomed:
                     self._fail(trade, now_ms)
                     continue

@@ -100,7 +100,10 @@ class Leg:
 
 @dataclass(slots=True)
 class Trade:
-    """A taker's fill at one price against one or more makers, and where its settlement stands."""
+    """A taker's fill at one price against one or more makers, and where its settlement stands.
+
+    Its transaction fails `retries` times and is sent again; that of a `doomed` trade is given up then.
+    """
 
     trade_id: str
     condition_id: str
@@ -111,6 +114,7 @@ class Trade:
     status: TradeStatus = TradeStatus.MATCHED
     updated_ms: int = 0
     doomed: bool = False
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
