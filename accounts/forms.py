@@ -59,6 +59,33 @@ class KeyAgainForm(forms.Form):
     )
 
 
+class SessionAccountForm(forms.Form):
+    """A live account whose owner's key never comes here."""
+
+    name = forms.CharField(max_length=60, initial="Live")
+    trading_address = forms.CharField(
+        label="Deposit wallet",
+        max_length=60,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "0x…"}),
+        help_text="The address that holds the money, as your Polymarket profile shows it.",
+    )
+    days = forms.IntegerField(
+        label="Days the key lives", min_value=1, max_value=179, initial=90, help_text="You can end it sooner."
+    )
+
+
+class SessionKeyForm(forms.Form):
+    """A session key the owner has authorised elsewhere."""
+
+    private_key = _private_key("The session key, never the owner's: 64 hex digits. It is sealed at once.")
+    days = forms.IntegerField(
+        label="Days it still lives",
+        min_value=1,
+        max_value=179,
+        help_text="As it was authorised; rather fewer than more.",
+    )
+
+
 class PolicyForm(forms.Form):
     """What the signer signs at most, whatever the rest of PolyHub asks."""
 

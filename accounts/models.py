@@ -8,10 +8,21 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from knox.models import AbstractAuthToken
 
+from accounts.domain.custody import KeyKind
 from accounts.domain.statuses import AccountMode, AccountStatus
 from polyhub.lib.choices import choices_of, one_of
 
-__all__ = ["AccountMode", "AccountStatus", "ApiToken", "SigningPolicy", "TradingAccount", "TradingKey", "User"]
+__all__ = [
+    "AccountMode",
+    "AccountStatus",
+    "ApiToken",
+    "KeyKind",
+    "NextKey",
+    "SigningPolicy",
+    "TradingAccount",
+    "TradingKey",
+    "User",
+]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -93,10 +104,40 @@ class TradingKey(models.Model):
     key_id = models.CharField(max_length=16)
     sealed = models.BinaryField()
     address = models.CharField(max_length=42)
+    kind = models.CharField(max_length=8, choices=choices_of(KeyKind), default=KeyKind.OWNER)
+    # Session keys only: after this the venue takes nothing signed by it any more.
+    expires_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            one_of("kind", KeyKind, name="key_kind_known"),
+            models.CheckConstraint(
+                condition=models.Q(kind=KeyKind.OWNER, expires_at__isnull=True)
+                | models.Q(kind=KeyKind.SESSION, expires_at__isnull=False),
+                name="key_session_expires",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"key of {self.account_id}"
+
+
+class NextKey(models.Model):
+    """A session key waiting to take over: sealed, not yet used. Its id becomes that of the account's key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.OneToOneField("accounts.TradingAccount", on_delete=models.PROTECT, related_name="next_key")
+    key_id = models.CharField(max_length=16)
+    sealed = models.BinaryField()
+    address = models.CharField(max_length=42)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    # Since then the account takes no orders, so that the key in use can be let go of.
+    draining_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"next key of {self.account_id}"
 
 
 class SigningPolicy(models.Model):

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
+from accounts.domain.custody import KeyKind
 from accounts.domain.keys import trading_key_place
 from accounts.models import SigningPolicy, TradingAccount, TradingKey
 from polyhub.lib import crypto
@@ -45,6 +46,8 @@ def seal_key(*, account: TradingAccount, private_key: bytes, now: datetime) -> T
     recipient = crypto.read_public_key(settings.SIGNER_PUBLIC_KEY_FILE)
     if recipient is None:
         raise VaultNotReady("The signer has not made its key yet. Start it, then import again.")
+    # The same key sealed anew stays what it was, and ends when it did.
+    before = TradingKey.objects.filter(account=account, address=account.signer_address).first()
     TradingKey.objects.filter(account=account).delete()
     row_id = uuid.uuid4()
     place = trading_key_place(key_id=row_id, user_id=account.user_id, account_id=account.id)
@@ -54,6 +57,8 @@ def seal_key(*, account: TradingAccount, private_key: bytes, now: datetime) -> T
         key_id=crypto.key_id_of(recipient),
         sealed=crypto.seal(private_key, recipient=recipient, place=place),
         address=account.signer_address,
+        kind=before.kind if before else KeyKind.OWNER,
+        expires_at=before.expires_at if before else None,
         created_at=now,
     )
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models import SigningPolicy, TradingAccount, TradingKey
+from accounts.models import NextKey, SigningPolicy, TradingAccount, TradingKey
 from polyhub.lib.errors import AppError
 from riskmgmt.models import RiskLimits, RiskState
 from trading.models import Balance, Engine, EquityPoint, Fill, Order, OrderEvent, Position, SignatureRecord
@@ -28,7 +28,8 @@ def erase_accounts(*, account_ids: Sequence[UUID]) -> None:
         raise ErasingRefused("Accounts can be erased beside the local venue only.")
     Fill.objects.filter(order__account__in=account_ids).delete()
     OrderEvent.objects.filter(order__account__in=account_ids).delete()
-    for model in (Order, Position, Balance, EquityPoint, Engine, RiskLimits, RiskState, SigningPolicy, TradingKey):
+    own = (Order, Position, Balance, EquityPoint, Engine, RiskLimits, RiskState, SigningPolicy, TradingKey, NextKey)
+    for model in own:
         model._default_manager.filter(account__in=account_ids).delete()
     SignatureRecord.objects.filter(account_id__in=account_ids).delete()
     TradingAccount.objects.filter(id__in=account_ids).delete()

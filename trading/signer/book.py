@@ -131,6 +131,8 @@ def _unfit(account: records.AccountRow | None) -> NotSigned | None:
         return NotSigned("USER_DISABLED", "The owner is disabled.")
     if account.status == "STOPPED":
         return NotSigned("ACCOUNT_STOPPED", "The account is stopped.")
+    if account.key is not None and account.key.has_expired:
+        return NotSigned("KEY_EXPIRED", "The account's session key has expired.")
     return None
 
 
@@ -189,10 +191,16 @@ def _signature(case: _Case) -> Result:
         return case.refusal
     account, signature_type = _live(case)
     maker, signer = parties(account)
+    by_session = account.key is not None and account.key.is_session
     return Signed(
         order_hash=case.order_hash,
         signature=signing.sign_order(
-            case.item.terms, key=case.private, maker=maker, signer=signer, signature_type=signature_type
+            case.item.terms,
+            key=case.private,
+            maker=maker,
+            signer=signer,
+            signature_type=signature_type,
+            session_signer=account.signer_address if by_session else "",
         ),
     )
 

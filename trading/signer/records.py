@@ -22,7 +22,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 FRESH_QUOTE_S = 60
 
 _ACCOUNTS = """SELECT a.id, a.mode, a.status, u.is_active, a.signature_type, a.signer_address, a.trading_address,
-       p.max_order_usdc, p.max_day_usdc, p.min_price, p.max_price, a.user_id, k.id, k.sealed
+       p.max_order_usdc, p.max_day_usdc, p.min_price, p.max_price, a.user_id, k.id, k.sealed, k.kind = 'SESSION',
+       k.expires_at <= now() + make_interval(secs => 60)
 FROM accounts_tradingaccount a
 JOIN accounts_user u ON u.id = a.user_id
 JOIN accounts_signingpolicy p ON p.account_id = a.id
@@ -32,11 +33,13 @@ WHERE a.id = ANY(%s) ORDER BY a.id FOR UPDATE OF p"""
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A sealed key and the place it is sealed for."""
+    """A sealed key and the place it is sealed for. A session key that `has_expired` signs nothing any more."""
 
     key_id: UUID
     place: Place
     sealed: bytes = field(repr=False)
+    is_session: bool = False
+    has_expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +150,13 @@ def insert(connection: Connection, records: Sequence[NewRecord]) -> set[UUID]:
 
 
 def _account(row: tuple[Any, ...]) -> AccountRow:
-    max_order, max_day, min_price, max_price, user_id, key_id, sealed = row[7:]
+    max_order, max_day, min_price, max_price, user_id, key_id, sealed, is_session, has_expired = row[7:]
     key = None
     if key_id is not None:
         place = trading_key_place(key_id=key_id, user_id=user_id, account_id=row[0])
-        key = KeyRow(key_id=key_id, place=place, sealed=bytes(sealed))
+        key = KeyRow(
+            key_id=key_id, place=place, sealed=bytes(sealed), is_session=is_session, has_expired=bool(has_expired)
+        )
     return AccountRow(
         account_id=row[0],
         mode=row[1],
