@@ -23,6 +23,7 @@ class Periodic:
 
 
 GUARD = "polyhub.tasks.guard_services"
+BEGIN = "polyhub.tasks.begin_services"
 
 PERIODIC = (
     # The last net below the services' own watch over each other.
@@ -55,5 +56,5 @@ def sync(*, now: datetime) -> None:
 
 
 def start_services() -> None:
-    """Have the guard run as soon as the engines are up, without waiting for its schedule."""
-    async_task(GUARD, cluster=ENGINES)
+    """Have the services looked after as soon as the engines are up, without waiting for the guard's schedule."""
+    async_task(BEGIN, cluster=ENGINES)

@@ -5,9 +5,12 @@ A task may run twice or again hours later (docs of the queue, and measured): the
 
 import logging
 import os
+import time
+from collections.abc import Mapping
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 from django_q.conf import Conf
 from django_q.status import Stat
 from django_q.tasks import async_task
@@ -16,6 +19,7 @@ from redis import RedisError
 from polyhub import services
 from polyhub.hosting import Host
 from polyhub.lib import leases
+from polyhub.lib.held_lease import boot_clock
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +27,7 @@ CLUSTER = "engines"
 RUN_SERVICE = "polyhub.tasks.run_service"
 # A task that was enqueued this long ago and took no lease is enqueued again.
 ENQUEUE_AGAIN = timedelta(seconds=15)
+BEGIN_EVERY_S = 0.5
 
 
 def run_service(name: str) -> None:
@@ -52,6 +57,27 @@ def guard_services() -> None:
             async_task(RUN_SERVICE, name, cluster=CLUSTER, task_name=f"service {name}")
         except RedisError as error:
             logger.warning("Redis is away; %s starts once it is back", name, extra={"reason": type(error).__name__})
+
+
+def begin_services() -> None:
+    """The first task of a cluster: guard until every service gives a new sign of life.
+
+    After a kill the leases of the dead run on for seconds. Once they end nobody else would look: the services watch
+    over each other only while one of them lives, and the schedule comes once a minute.
+    """
+    parent, until = os.getppid(), boot_clock() + settings.SERVICE_LEASE_S + 2 * ENQUEUE_AGAIN.total_seconds()
+    first: Mapping[str, object] | None = None
+    while boot_clock() < until and not cluster_is_stopping(parent):
+        try:
+            guard_services()
+            beats = leases.heartbeats(names=services.names())
+        except (DatabaseError, InterfaceError):
+            connection.close()
+        else:
+            first = first or beats
+            if all(beats[name] not in {None, first[name]} for name in beats):
+                return
+        time.sleep(BEGIN_EVERY_S)
 
 
 def cluster_is_stopping(sentinel_pid: int) -> bool:

@@ -7,7 +7,7 @@ and every write that matters names the token (`holds` is the SQL condition to re
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -75,6 +75,11 @@ def owner_of(*, name: str) -> str:
         cursor.execute("SELECT owner FROM lib_service WHERE name = %s AND expires_at > now()", [name])
         row = cursor.fetchone()
     return str(row[0]) if row else ""
+
+
+def heartbeats(*, names: list[str]) -> dict[str, datetime | None]:
+    """The last sign of life of each service, by name; None for one that never gave any."""
+    return dict(Service.objects.filter(name__in=names).values_list("name", "heartbeat_at"))
 
 
 def claim_missing(*, names: list[str], again_after: timedelta) -> list[str]:

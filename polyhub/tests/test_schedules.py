@@ -4,7 +4,7 @@ from importlib import import_module
 import pytest
 from django_q.models import OrmQ, Schedule
 
-from polyhub import schedules
+from polyhub import schedules, tasks
 
 # Before any next run django-q2 plans by its own clock.
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,4 +64,6 @@ def test_an_edited_row_is_put_right() -> None:
 @pytest.mark.django_db
 def test_the_services_are_started_on_the_engines_cluster() -> None:
     schedules.start_services()
-    assert list(OrmQ.objects.values_list("key", flat=True)) == ["engines"]
+    (queued,) = OrmQ.objects.all()
+    assert (queued.key, queued.task["func"]) == ("engines", schedules.BEGIN)
+    assert callable(tasks.begin_services)

@@ -61,7 +61,6 @@ class Command(BaseCommand):
             refuse_demo_users()
         startup.collect_static()
         schedules.sync(now=SystemClock().now())
-        schedules.start_services()
         with_demo = demo and sandbox_url is not None
         if with_demo:
             _demo().ensure(now=SystemClock().now())
@@ -105,7 +104,7 @@ def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, 
     while time.monotonic() < deadline:
         funded = funded or _fund()
         answer = startup.read_ready(_local(host), port)
-        if funded and answer and answer.get("ok"):
+        if funded and answer and answer.get("ok") and _is_of_this_run(answer, time.monotonic() - began):
             break
         time.sleep(startup.READY_POLL_S)
     if not (answer and answer.get("ok")):
@@ -117,6 +116,12 @@ def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, 
     if demo:
         for line in _demo().welcome():
             watch.say(line)
+
+
+def _is_of_this_run(answer: dict[str, Any], age_s: float) -> bool:
+    """False while the leases are those of a run that was killed a moment ago."""
+    beat_s = answer["parts"]["leases"]["age_s"]
+    return beat_s is not None and beat_s < age_s
 
 
 def _fund() -> bool:
