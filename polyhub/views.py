@@ -58,13 +58,16 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Also called while the database or Redis is away: nothing here may touch them."""
-    is_away = isinstance(sys.exc_info()[1], OperationalError | InterfaceError | RedisError)
-    return problem(request, 503 if is_away else 500)
+    error = sys.exc_info()[1]
+    if isinstance(error, RedisError):
+        return problem(request, 503, advice="The cache (Redis) does not answer now. Orders do not need it.")
+    return problem(request, 503 if isinstance(error, OperationalError | InterfaceError) else 500)
 
 
-def problem(request: HttpRequest, status: int) -> HttpResponse:
-    """The page, the note or the JSON for an HTTP status."""
-    code, heading, advice = WORDS[status]
+def problem(request: HttpRequest, status: int, *, advice: str = "") -> HttpResponse:
+    """The page, the note or the JSON for an HTTP status; `advice` where there is a better one."""
+    code, heading, usual = WORDS[status]
+    advice = advice or usual
     is_page = not request.path.startswith(API_PREFIX) and not is_partial(request)
     if status == 503:
         advice += " This page tries again by itself." if is_page else f" Try again in {RETRY_AFTER_S} seconds."

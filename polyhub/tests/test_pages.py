@@ -236,8 +236,10 @@ def test_an_unknown_address_is_a_designed_page_a_note_or_json() -> None:
     assert client.get("/api/v1/nowhere/").json()["code"] == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("error", [OperationalError("gone"), RedisError("gone")], ids=["database", "redis"])
-def test_a_store_that_is_away_is_503_with_a_time_to_come_back(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "named"), [(OperationalError("gone"), "The database"), (RedisError("gone"), "The cache (Redis)")]
+)
+def test_a_store_that_is_away_is_503_with_a_time_to_come_back(error: Exception, named: str) -> None:
     page, call = RequestFactory().get("/cockpit/"), RequestFactory().get("/api/v1/orders/")
     try:
         raise error
@@ -245,6 +247,7 @@ def test_a_store_that_is_away_is_503_with_a_time_to_come_back(error: Exception) 
         response, told = views.server_error(page), views.server_error(call)
     assert response.status_code == told.status_code == 503
     assert response.headers["Retry-After"] == told.headers["Retry-After"] == "5"
+    assert f"{named} does not answer now" in response.content.decode()
     assert "This page tries again by itself" in response.content.decode()
     assert "Try again in 5 seconds" in told.content.decode()
     assert views.server_error(page).status_code == 500
