@@ -261,7 +261,7 @@ async def test_a_wrong_heartbeat_is_answered_with_the_right_one(alice: Trader, m
     status, first = await alice.call("POST", "/v1/heartbeats", {"heartbeat_id": ""})
     assert status == 200
     status, wrong = await alice.call("POST", "/v1/heartbeats", {"heartbeat_id": "not-it"})
-    assert (status, wrong) == (400, {"error": "Invalid Heartbeat ID", "heartbeat_id": first["heartbeat_id"]})
+    assert (status, wrong) == (400, {"error_msg": "Invalid Heartbeat ID", "heartbeat_id": first["heartbeat_id"]})
     assert (await alice.call("POST", "/v1/heartbeats", first))[0] == 200
 
 

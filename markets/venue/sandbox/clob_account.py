@@ -152,7 +152,7 @@ class ClobAccount:
         try:
             return reply({"heartbeat_id": self._sandbox.heartbeat(owner, sent)})
         except WrongHeartbeat as wrong:
-            return reply({"error": str(wrong), "heartbeat_id": wrong.expected}, status=400)
+            return reply({"error_msg": str(wrong), "heartbeat_id": wrong.expected}, status=400)
 
     def _now_s(self) -> int:
         return self._sandbox.now_ms() // 1000
