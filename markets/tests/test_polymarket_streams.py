@@ -277,8 +277,10 @@ async def test_prices_without_a_leading_zero_and_removed_levels_are_read(sandbox
             ],
         }
         first, second = stream.read(json.dumps(frame))
-        assert first == LevelChange("1", Side.BUY, 4800, 0, 1_790_000_000_000)
-        assert second == LevelChange("2", Side.SELL, 5200, 10_500_000, 1_790_000_000_000)
+        assert isinstance(first, LevelChange)
+        assert isinstance(second, LevelChange)
+        assert first == LevelChange("1", Side.BUY, 4800, 0, 1_790_000_000_000, first.received_ms)
+        assert second == LevelChange("2", Side.SELL, 5200, 10_500_000, 1_790_000_000_000, first.received_ms)
 
 
 async def test_any_number_of_sockets_leaves_room_for_requests(sandbox: RunningSandbox) -> None:

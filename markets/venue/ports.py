@@ -231,6 +231,7 @@ class LevelChange(msgspec.Struct, frozen=True, gc=False):
     price_units: int
     share_units: int
     venue_ms: int
+    received_ms: int = 0
 
 
 class BestTold(msgspec.Struct, frozen=True, gc=False):

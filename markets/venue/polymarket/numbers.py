@@ -25,6 +25,7 @@ def price_units(text: str) -> int:
     return units
 
 
+@lru_cache(maxsize=65_536)
 def share_units(text: str) -> int:
     """Shares or dollars in base units; the venue has no more than six decimals. Raises BadAnswer."""
     return _units(text, 6)
@@ -47,6 +48,8 @@ def tick_units(value: str | float | Decimal) -> int:
 
 def milliseconds(text: str) -> int:
     """A timestamp in seconds, milliseconds or ISO form, as milliseconds; 0 when there is none. Raises BadAnswer."""
+    if len(text) == 13 and text.isdecimal() and text.isascii():
+        return int(text)
     if not text:
         return 0
     if "T" in text and len(text) <= _TEXT_LIMIT:
