@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -34,8 +34,7 @@ class Strikes:
             elif name == "late_accept":
                 return await self._late(fault, request, handle)
             elif name == "half_open":
-                await asyncio.sleep(_HOLD_S)
-                return _closed(request)
+                return await self._hold(request)
             elif name == "drop_request":
                 return _closed(request)
             else:
@@ -59,12 +58,20 @@ class Strikes:
             await asyncio.sleep(fault.seconds)
             await handle()
 
-        task = asyncio.create_task(later())
+        self._spawn(later())
+        return await self._hold(request) if fault.hold else _closed(request)
+
+    async def _hold(self, request: web.Request) -> web.Response:
+        """Say nothing, until the client has had enough or the venue stops."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._spawn(asyncio.sleep(_HOLD_S))
+        return _closed(request)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-        if fault.hold:
-            await asyncio.sleep(_HOLD_S)
-        return _closed(request)
+        return task
 
     async def _spoil(self, fault: FaultRequest, request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
         if fault.name == "drop_reply":
