@@ -283,3 +283,33 @@ async def test_gamma_filters_sorts_and_deprecates(
     sandbox.resolve(other.condition_id, other.yes)
     assert await slugs("slug=later") == []
     assert await slugs("slug=later&closed=true") == ["later"]
+
+
+async def test_gamma_shows_a_market_before_its_book_opens(
+    sandbox: RunningSandbox, session: aiohttp.ClientSession
+) -> None:
+    early = sandbox.create_market("early", opens_after_seconds=0.3)
+    url = f"{sandbox.url}/clob/book?token_id={early.yes}"
+    assert (await json_of(session, url))[0] == 404
+    _, row = await json_of(session, f"{sandbox.url}/gamma/markets/slug/early")
+    assert (row["active"], row["acceptingOrders"]) == (True, False)
+
+    async def opened() -> bool:
+        return (await json_of(session, url))[0] == 200
+
+    await eventually_async(opened)
+    assert (await json_of(session, f"{sandbox.url}/gamma/markets/slug/early"))[1]["acceptingOrders"] is True
+
+
+async def test_a_resolution_passes_its_stations(
+    sandbox: RunningSandbox, market: SandboxMarket, public: AsyncPublicClient, session: aiohttp.ClientSession
+) -> None:
+    for status in ("proposed", "disputed"):
+        sandbox.call("POST", f"markets/{market.condition_id}/oracle", {"status": status})
+        (resolution,) = await public.get_resolutions(condition_ids=[market.condition_id])
+        assert (resolution.status, resolution.was_disputed) == (status, status == "disputed")
+    _, row = await json_of(session, f"{sandbox.url}/gamma/markets/slug/{market.slug}")
+    assert (row["umaResolutionStatus"], row["umaResolutionStatuses"]) == ("disputed", '["proposed","disputed"]')
+    sandbox.resolve(market.condition_id, market.no)
+    _, row = await json_of(session, f"{sandbox.url}/gamma/markets/slug/{market.slug}")
+    assert (row["umaResolutionStatus"], row["outcomePrices"], row["closed"]) == ("resolved", '["0","1"]', True)

@@ -304,6 +304,55 @@ async def test_v06_one_address_shares_its_windows(
         assert answer.status == 200
 
 
+# -- markets that change -------------------------------------------------------------------------------------------
+
+
+async def test_v16_orders_meet_a_new_tick_and_a_decided_market_with_words_for_it(
+    sandbox: RunningSandbox, alice: Trader, market: SandboxMarket
+) -> None:
+    _, resting = await alice.order("BUY", market.yes, "0.40", "10")
+    status, answer = await alice.order("BUY", market.yes, "0.405", "10")
+    assert (status, "breaks minimum tick size rule" in answer["error"]) == (400, True)
+    sandbox.change_tick(market.condition_id, "0.001")
+    assert (await alice.order("BUY", market.yes, "0.405", "10"))[0] == 200
+    sandbox.resolve(market.condition_id, market.yes)
+    _, row = await alice.call("GET", f"/data/order/{resting['orderID']}")
+    assert row["status"] == "CANCELED_MARKET_RESOLVED"
+    status, answer = await alice.order("BUY", market.yes, "0.40", "10")
+    assert (status, answer["error"]) == (400, "the market is not yet ready to process new orders")
+
+
+async def test_orders_for_a_book_that_is_not_open_yet_are_refused(sandbox: RunningSandbox, alice: Trader) -> None:
+    early = sandbox.create_market("early", opens_after_seconds=60)
+    status, answer = await alice.order("BUY", early.yes, "0.40", "10")
+    assert (status, answer["error"]) == (400, "the market is not yet ready to process new orders")
+
+
+async def test_c01_a_clock_a_minute_wrong_opens_nothing(
+    sandbox: RunningSandbox, alice: Trader, session: aiohttp.ClientSession
+) -> None:
+    for skew_s, expected in ((-30, 200), (30, 200), (-90, 401), (90, 401), (3_600, 401)):
+        headers = alice.headers("GET", "/data/orders", skew_s=skew_s)
+        async with session.get(f"{sandbox.url}/clob/data/orders", headers=headers) as answer:
+            assert answer.status == expected
+
+
+async def test_v10_each_order_of_a_batch_is_found_by_its_own_id(
+    sandbox: RunningSandbox, alice: Trader, market: SandboxMarket
+) -> None:
+    good, bad = alice.payload("BUY", market.yes, "0.40", "10"), alice.payload("BUY", market.yes, "0.405", "10")
+    sandbox.fault("drop_reply", route="/clob/orders", count=1)
+    with pytest.raises(aiohttp.ClientError):
+        await alice.call("POST", "/orders", [good, bad])
+    _, listed = await alice.call("GET", "/data/orders")
+    (only,) = listed["data"]
+    assert (await alice.call("GET", f"/data/order/{only['id']}"))[0] == 200
+    status, again = await alice.call("POST", "/orders", [good, bad])
+    assert (status, [one["success"] for one in again]) == (200, [False, False])
+    assert f"{only['id']} is invalid. Duplicated." in again[0]["errorMsg"]
+    assert len((await alice.call("GET", "/data/orders"))[1]["data"]) == 1
+
+
 # -- reading and canceling -----------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_keys.backends import get_backend
@@ -25,6 +26,7 @@ from markets.tests.sandbox_client import (
     sign_order,
 )
 from markets.venue.sandbox import eip712, wallets
+from markets.venue.sandbox.contracts import EXCHANGE_V3
 from markets.venue.sandbox.messages import WireOrder
 
 KEY = "0x" + "11" * 32
@@ -46,9 +48,23 @@ def wire_of(order: dict[str, Any], signature: str) -> WireOrder:
         (True, "4ea041cc50d7fa9c46a9b3bb4a34873190e158bdb97e41575cbb9fed3763aef8"),
     ],
 )
-def test_order_ids_equal_the_published_vectors(neg_risk: bool, expected: str) -> None:
+def test_v17_order_ids_equal_the_published_vectors(neg_risk: bool, expected: str) -> None:
     digest = eip712.OrderDigest(wire_of(VECTOR, "0x"), neg_risk=neg_risk)
     assert digest.order_id.hex() == expected
+
+
+def test_v17_positions_of_the_second_protocol_hash_under_the_third_version() -> None:
+    first = (1 << 248) + (0xAB << 104)
+    order = {**VECTOR, "tokenId": str(first)}
+    domain = {"name": "Polymarket CTF Exchange", "version": "3", "chainId": 137, "verifyingContract": EXCHANGE_V3}
+    message = {**order, "tokenId": first, "side": 0, "metadata": bytes(32), "builder": bytes(32)}
+    signable = encode_typed_data(domain, {"Order": ORDER_FIELDS}, message)
+    for neg_risk in (False, True):
+        digest = eip712.OrderDigest(wire_of(order, "0x"), neg_risk=neg_risk)
+        assert digest.order_id == keccak(b"\x19\x01" + signable.header + signable.body)
+    other = eip712.OrderDigest(wire_of(order, sign_order(KEY, order)), neg_risk=False)
+    assert other.signer() != EOA
+    assert other.is_of_other_version(EOA)
 
 
 def test_an_eoa_signature_names_its_signer() -> None:
@@ -80,6 +96,30 @@ INNER = (
 def deposit_order(signature: str) -> WireOrder:
     order = {**VECTOR, "maker": DEPOSIT_WALLET, "signer": DEPOSIT_WALLET, "signatureType": 3}
     return wire_of(order, signature)
+
+
+def session_signature(address: str, inner: str) -> str:
+    """The envelope a session key puts around its own ERC-7739 signature."""
+    payload = encode(
+        ["bytes32", "bytes32", "bytes"],
+        [bytes.fromhex(address[2:]).rjust(32, b"\0"), bytes(32), bytes.fromhex(inner[2:])],
+    )
+    return "0x" + payload.hex() + "6492" * 16
+
+
+def test_a_session_keys_envelope_names_the_key_and_nobody_else() -> None:
+    sealed = session_signature(EOA, deposit_signature())
+    assert len(bytes.fromhex(sealed[2:])) == 480
+    digest = eip712.OrderDigest(deposit_order(sealed), neg_risk=False)
+    assert digest.signed() == eip712.Signed(EOA, session=True)
+    assert not eip712.OrderDigest(deposit_order(deposit_signature()), neg_risk=False).signed().session
+    for wrong in (
+        session_signature("0x" + "12" * 20, deposit_signature()),
+        session_signature(EOA, "0x1234"),
+        sealed[:-66],
+    ):
+        with pytest.raises(eip712.WrongSignature):
+            eip712.OrderDigest(deposit_order(wrong), neg_risk=False).signed()
 
 
 def deposit_signature() -> str:

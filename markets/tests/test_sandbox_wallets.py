@@ -13,6 +13,7 @@ from polymarket.session_keys import SessionKeyKnownScope
 from markets.tests.sandbox_sdk import environment_of
 from markets.venue.sandbox import contracts
 from markets.venue.sandbox.testing import RunningSandbox, SandboxMarket, running_sandbox
+from polyhub.tests.eventually import eventually
 
 KEY, SESSION = "0x" + "11" * 32, "0x" + "22" * 32
 EOA, PROXY, SAFE, DEPOSIT = 0, 1, 2, 3
@@ -174,9 +175,10 @@ async def test_a_session_key_trades_for_the_wallet_until_revoked(
         assert resting.ok
         assert [one.id for one in (await delegate.list_open_orders().first_page()).items] == [resting.order_id]
         assert (await owner.list_open_orders().first_page()).items == ()
-        assert wallet_of(sandbox, owner)["shares"] == {market.yes: 20 * MILLION}
+        eventually(lambda: wallet_of(sandbox, owner)["shares"] == {market.yes: 20 * MILLION})
         await owner.revoke_session_key(address=session_address)
         assert await owner.fetch_session_keys() == ()
+        assert (await delegate.get_order(order_id=resting.order_id)).status == "CANCELED"
         late = await delegate.create_limit_order(
             token_id=market.yes, side="BUY", price=Decimal("0.4"), size=Decimal(10)
         )

@@ -20,6 +20,7 @@ class Command(BaseCommand):
             "--speed", type=float, help="how much faster than recorded; the tape's own speed if left out"
         )
         parser.add_argument("--seed", type=int, default=0, help="seed of the faults' chance")
+        parser.add_argument("--rate-limits", action="store_true", help="keep callers to the venue's rate limits")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["speed"] is not None and options["speed"] <= 0:
@@ -31,6 +32,7 @@ class Command(BaseCommand):
                 tape_name=options["tape"],
                 speed=options["speed"],
                 seed=options["seed"],
+                rate_limits=options["rate_limits"],
                 ready=lambda line: print(line, flush=True),
             )
         except server.PortTaken as taken:

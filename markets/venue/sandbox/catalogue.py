@@ -19,6 +19,8 @@ class Catalogue:
         self.payouts: dict[str, tuple[int, int]] = {}
         self.closed_ms: dict[str, int] = {}
         self.listed_ms: dict[str, int] = {}
+        self.opens_ms: dict[str, int] = {}
+        self.oracle: dict[str, list[str]] = {}
         self._record = record
         self._ids: dict[str, str] = {}
         self._event_ids: dict[str, str] = {}

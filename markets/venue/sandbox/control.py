@@ -24,7 +24,7 @@ from polyhub.lib import money
 _AS_ASKED = (
     *("outcomes", "question", "slug", "category", "tick_size", "min_order_size", "neg_risk", "fee_rate"),
     *("fee_exponent", "end_date", "first_price", "description", "event_title", "neg_risk_market_id", "series"),
-    *("tags", "seconds_delay", "taker_delay_ms"),
+    *("tags", "seconds_delay", "taker_delay_ms", "question_id", "group_item_title"),
 )
 _FROM_ELSEWHERE = ("Origin", "Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _UNKNOWN_WALLET = "give one of private_key, address"
@@ -71,7 +71,10 @@ class MarketRequest(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     seconds_delay: int = 0
     taker_delay_ms: int = 0
+    question_id: str = ""
+    group_item_title: str = ""
     version: Literal["v1", "v2"] = "v1"
+    opens_after_seconds: float = 0
     ladder: Ladder | None = None
 
 
@@ -85,6 +88,10 @@ class ResolveRequest(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.winning_token_id and self.payouts is None:
             raise ValueError("give one of winning_token_id, payouts")
+
+
+class OracleRequest(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["proposed", "disputed"]
 
 
 class LeaderTradeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +126,7 @@ class Control:
             web.post("/_sandbox/tape", self.tape),
             web.post("/_sandbox/markets", self.markets),
             web.post("/_sandbox/markets/{condition_id}/tick", self.tick),
+            web.post("/_sandbox/markets/{condition_id}/oracle", self.oracle),
             web.post("/_sandbox/markets/{condition_id}/resolve", self.resolve),
             web.post("/_sandbox/leader_trade", self.leader_trade),
         ]
@@ -197,12 +205,21 @@ class Control:
         if market.condition_id in self._sandbox.catalogue.by_condition:
             return error(f"a market with condition {market.condition_id} exists already", status=409)
         quotes = None if asked.ladder is None else _quotes(asked.ladder)
-        self._sandbox.add_market(market, quotes=quotes)
+        self._sandbox.add_market(market, quotes=quotes, opens_after_ms=int(asked.opens_after_seconds * 1000))
         return reply({"condition_id": market.condition_id, "token_ids": market.token_ids, "slug": market.slug})
 
     async def tick(self, request: web.Request) -> web.Response:
         size = Decimal(str(msgspec.json.decode(await request.read())["tick_size"]))
         self._replay.apply(TickSizeEvent(at_ms=0, condition_id=request.match_info["condition_id"], tick_size=size))
+        return reply("OK")
+
+    async def oracle(self, request: web.Request) -> web.Response:
+        """The next station of a resolution, before the market is decided."""
+        asked = msgspec.json.decode(await request.read(), type=OracleRequest)
+        condition_id = request.match_info["condition_id"]
+        if condition_id not in self._sandbox.catalogue.by_condition:
+            return error("market not found", status=404)
+        self._sandbox.catalogue.oracle.setdefault(condition_id, []).append(asked.status)
         return reply("OK")
 
     async def resolve(self, request: web.Request) -> web.Response:

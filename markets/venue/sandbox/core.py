@@ -113,8 +113,11 @@ class Sandbox:
         for definition in definitions:
             self.add_market(definition)
 
-    def add_market(self, definition: MarketDef, *, quotes: depth.Quotes | None = None) -> None:
-        """List a market. `quotes` replace the ladders the depth model would put around its first price."""
+    def add_market(self, definition: MarketDef, *, quotes: depth.Quotes | None = None, opens_after_ms: int = 0) -> None:
+        """List a market. `quotes` replace the ladders the depth model would put around its first price.
+
+        Gamma shows it at once, the order book only `opens_after_ms` later.
+        """
         tick = wire.tick_units(definition)
         spec = MarketSpec(
             definition.condition_id,
@@ -125,6 +128,8 @@ class Sandbox:
             fee_exponent=definition.fee_exponent,
         )
         self.catalogue.add(definition, now_ms=self.now_ms())
+        if opens_after_ms:
+            self.catalogue.opens_ms[definition.condition_id] = self.now_ms() + opens_after_ms
         self.exchange.add_market(spec)
         if quotes is None:
             first = int(definition.first_price * money.PRICE_UNITS)
@@ -139,7 +144,14 @@ class Sandbox:
         definition, spec = self.catalogue.by_token.get(token_id), self.exchange.market(token_id)
         if definition is None or spec is None or definition.condition_id in self.catalogue.closed:
             raise UnknownMarket("No orderbook exists for the requested token id")
+        if not self.is_open(definition):
+            raise UnknownMarket("No orderbook exists for the requested token id")
         return definition, spec
+
+    def is_open(self, market: MarketDef) -> bool:
+        """Whether the order book of a listed market exists already."""
+        opens_ms = self.catalogue.opens_ms.get(market.condition_id)
+        return opens_ms is None or self.now_ms() >= opens_ms
 
     def facts_of(self, market: MarketDef) -> Facts:
         """What Gamma and the CLOB tell of a market besides its definition."""
@@ -163,6 +175,8 @@ class Sandbox:
             listed_ms=catalogue.listed_ms[condition],
             closed_ms=catalogue.closed_ms.get(condition, 0),
             payouts=catalogue.payouts.get(condition),
+            oracle=tuple(catalogue.oracle.get(condition, ())),
+            accepting=condition not in catalogue.closed and self.is_open(market),
             price_changes=(hour, day, week),
         )
 
@@ -240,6 +254,8 @@ class Sandbox:
         """Check whose order it is, then match it. Raises OrderRejected with the venue's wording, RegionBarred."""
         now = self.now_ms()
         admitted = self.gate.admit(post, credentials, now_s=now // 1000)
+        if not self.is_open(admitted.market):
+            raise OrderRejected("the market is not yet ready to process new orders")
         new = admitted.new
         doomed, retried = (
             self.faults.hit(
@@ -320,6 +336,12 @@ class Sandbox:
             if spec is not None:
                 self.maker.quote(spec, self.maker.target(condition_id), now_ms=now)
         self.publisher.publish(now)
+
+    def cancel_all_of(self, signer: str) -> None:
+        """Cancel every open order of a signer, as when its session key is taken away."""
+        for order in self.orders_of(signer):
+            self.exchange.cancel(order.new.order_hash)
+        self.publisher.publish(self.now_ms())
 
     def _cancel_all_of_key(self, api_key: str) -> None:
         for order_hash, owner in self.publisher.owners.items():

@@ -248,9 +248,9 @@ class DataStats:
         row: wire.Json = {
             "question_id": market_rows.question_id(market),
             "condition_id": market.condition_id,
-            "status": "resolved" if facts.closed else "initialized",
+            "status": "resolved" if facts.closed else (facts.oracle[-1] if facts.oracle else "initialized"),
             "extended_review": False,
-            "was_disputed": False,
+            "was_disputed": "disputed" in facts.oracle,
             "new_version_q": False,
             "last_update_timestamp": at_s,
             "reporter": "UMA_OO",

@@ -42,6 +42,7 @@ class MarketDef(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     question_id: str = ""
     neg_risk_market_id: str = ""
+    group_item_title: str = ""
     series: str = ""
     tags: tuple[str, ...] = ()
 

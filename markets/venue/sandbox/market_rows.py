@@ -19,7 +19,10 @@ _CATEGORY_FEES = {"crypto": "crypto_fees", "sports": "sports_fees"}
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is true of a market now. Prices in 1/10,000 of the first outcome; `payouts` are set once it is decided."""
+    """What is true of a market now. Prices in 1/10,000 of the first outcome; `payouts` are set once it is decided.
+
+    `oracle` are the stations of its resolution so far, such as proposed and disputed.
+    """
 
     gamma_id: str
     tick: int
@@ -34,6 +37,8 @@ class Facts:
     closed_ms: int = 0
     payouts: tuple[int, int] | None = None
     price_changes: tuple[int, int, int] = (0, 0, 0)
+    oracle: tuple[str, ...] = ()
+    accepting: bool = True
 
     @property
     def closed(self) -> bool:
@@ -100,7 +105,7 @@ def gamma_market(market: MarketDef, facts: Facts) -> wire.Json:
         "archived": False,
         "resolvedBy": _ORACLE,
         "restricted": True,
-        "groupItemTitle": "",
+        "groupItemTitle": market.group_item_title,
         "groupItemThreshold": "0",
         "questionID": question_id(market),
         "enableOrderBook": True,
@@ -128,7 +133,7 @@ def gamma_market(market: MarketDef, facts: Facts) -> wire.Json:
         "makerBaseFee": base_fee(market),
         "takerBaseFee": base_fee(market),
         "customLiveness": 0,
-        "acceptingOrders": not closed,
+        "acceptingOrders": facts.accepting,
         "negRisk": market.neg_risk,
         "negRiskMarketID": market.neg_risk_market_id,
         "negRiskRequestID": "",
@@ -156,8 +161,8 @@ def gamma_market(market: MarketDef, facts: Facts) -> wire.Json:
         "showGmpOutcome": False,
         "manualActivation": False,
         "negRiskOther": False,
-        "umaResolutionStatus": "resolved" if closed else "",
-        "umaResolutionStatuses": "[]",
+        "umaResolutionStatus": "resolved" if closed else (facts.oracle[-1] if facts.oracle else ""),
+        "umaResolutionStatuses": wire.encode(facts.oracle),
         "pendingDeployment": False,
         "deploying": False,
         "rfqEnabled": False,
@@ -322,7 +327,7 @@ def clob_market(market: MarketDef, facts: Facts) -> wire.Json:
         "active": True,
         "closed": facts.closed,
         "archived": False,
-        "accepting_orders": not facts.closed,
+        "accepting_orders": facts.accepting,
         "accepting_order_timestamp": None,
         "minimum_order_size": plain(market.min_order_size),
         "minimum_tick_size": wire.number(facts.tick, money.PRICE_UNITS),
@@ -366,7 +371,7 @@ def clob_short(market: MarketDef, facts: Facts) -> wire.Json:
         "mts": wire.number(facts.tick, money.PRICE_UNITS),
         "mbf": base_fee(market),
         "tbf": base_fee(market),
-        "ao": not facts.closed,
+        "ao": facts.accepting,
         "nr": market.neg_risk,
         "cbos": True,
         "aot": iso(facts.listed_ms)[:19] + "Z",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 from eth_abi.abi import encode as abi_encode
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from markets.venue.sandbox import transactions, wallets, wire
@@ -132,11 +133,14 @@ class Relayer:
         return self._session_operation(request, asked, data, told)
 
     async def revoke(self, request: web.Request) -> web.Response:
+        """The key trades no more from now on, and its open orders are swept."""
         await self._caller(request)
         asked = msgspec.json.decode(await request.read(), type=_Authorization)
         data = _REVOKE + abi_encode(["address"], [asked.session_signer_address.lower()])
 
         def told(known: _Transaction) -> wire.Json:
+            if not known.error:
+                self._sandbox.cancel_all_of(to_checksum_address(asked.session_signer_address))
             return {"status": "FAILED" if known.error else "FENCED", "fenced": True, "transactionId": known.name}
 
         return self._session_operation(request, asked, data, told)

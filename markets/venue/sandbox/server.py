@@ -118,10 +118,18 @@ class Server:
 
 
 async def serve(
-    *, host: str, port: int, tape_name: str, speed: float | None, seed: int, ready: Callable[[str], None]
+    *,
+    host: str,
+    port: int,
+    tape_name: str,
+    speed: float | None,
+    seed: int,
+    rate_limits: bool,
+    ready: Callable[[str], None],
 ) -> None:
     """Run until SIGTERM or SIGINT. Raises PortTaken, TapeNotFound."""
     sandbox = Sandbox(now_ms=system_ms, seed=seed)
+    sandbox.limits.enabled = rate_limits
     server = Server(sandbox)
     recording = tape.load(tape_name) if tape_name else None
     if recording is not None:
@@ -145,7 +153,18 @@ def run(
     tape_name: str = "",
     speed: float | None = None,
     seed: int = 0,
+    rate_limits: bool = False,
     ready: Callable[[str], None],
 ) -> None:
     """Blocking form of `serve`."""
-    asyncio.run(serve(host=host, port=port, tape_name=tape_name, speed=speed, seed=seed, ready=ready))
+    asyncio.run(
+        serve(
+            host=host,
+            port=port,
+            tape_name=tape_name,
+            speed=speed,
+            seed=seed,
+            rate_limits=rate_limits,
+            ready=ready,
+        )
+    )

@@ -126,8 +126,26 @@ class RunningSandbox:
     def change_tick(self, condition_id: str, tick_size: str) -> None:
         self.call("POST", f"markets/{condition_id}/tick", {"tick_size": tick_size})
 
-    def resolve(self, condition_id: str, winning_token_id: str) -> None:
-        self.call("POST", f"markets/{condition_id}/resolve", {"winning_token_id": winning_token_id})
+    def resolve(self, condition_id: str, winning_token_id: str, *, redeem: bool = True) -> None:
+        """Decide a market; without `redeem` holders must ask for their money themselves."""
+        body = {"winning_token_id": winning_token_id, "redeem": redeem}
+        self.call("POST", f"markets/{condition_id}/resolve", body)
+
+    def set_venue(self, **options: object) -> None:
+        """How strict the venue is: fields of `venue_control.VenueRequest`."""
+        self.call("POST", "venue", options)
+
+    def mark_account(self, address: str, **marks: object) -> None:
+        """What the venue holds against a signer or a wallet: fields of `venue_control.AccountRequest`."""
+        self.call("POST", "accounts", {"address": address, **marks})
+
+    def restart_engine(self, *, down_seconds: float, post_only_seconds: float) -> None:
+        """The engine answers 425, then takes post-only orders, then everything again."""
+        self.call("POST", "restart", {"down_seconds": down_seconds, "post_only_seconds": post_only_seconds})
+
+    def authorize_session_key(self, wallet: str, address: str, **fields: object) -> None:
+        """Let another signer trade for a deposit wallet, for an hour unless said otherwise."""
+        self.call("POST", "session_keys", {"wallet": wallet, "address": address, **fields})
 
     def tape(self, *, speed: float | None = None, pause: bool | None = None) -> dict[str, Any]:
         body = {key: value for key, value in (("speed", speed), ("pause", pause)) if value is not None}
