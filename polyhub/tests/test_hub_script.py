@@ -1,8 +1,11 @@
 """The `hub` script in a folder of its own, with an environment that notes what it was asked to do."""
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,6 +135,32 @@ def test_without_python_311_it_says_what_to_install(checkout: Checkout, tmp_path
     refused = checkout.hub("up")
     assert refused.returncode == 1
     assert "Python 3.11 was not found" in refused.stderr
+
+
+# Installs nothing and starts nothing of ours, but is a real Python beside that.
+REAL_PYTHON = f"""#!/bin/sh
+case "$2" in pip|version) exit 0;; esac
+[ "$1" != manage.py ] || exit 0
+exec {shlex.quote(sys.executable)} "$@"
+"""
+
+
+def test_without_npm_the_one_of_the_wheel_installs(checkout: Checkout, tmp_path: Path) -> None:
+    (checkout.folder / ".venv" / "bin" / "python").write_text(REAL_PYTHON)
+    nothing = {"name": "nothing", "version": "1.0.0"}
+    lock = {**nothing, "lockfileVersion": 3, "requires": True, "packages": {"": nothing}}
+    (checkout.folder / "package.json").write_text(json.dumps(nothing))
+    (checkout.folder / "package-lock.json").write_text(json.dumps(lock))
+    only = tmp_path / "only"
+    only.mkdir()
+    for tool in ("sh", "cat", "cksum", "dirname", "readlink", "mkdir", "rm", "flock", "env"):
+        if found := shutil.which(tool):
+            (only / tool).symlink_to(found)
+    (checkout.folder / "node_modules").mkdir()
+    checkout.env["PATH"] = str(only)
+    done = checkout.hub("manage", "version")
+    assert done.returncode == 0, done.stderr
+    assert (checkout.folder / "node_modules" / ".polyhub.stamp").exists()
 
 
 def test_an_unknown_command_fails_with_the_list(checkout: Checkout) -> None:
