@@ -6,7 +6,7 @@ waits in a bounded queue. Nothing here decides or trades.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,7 +22,7 @@ from markets.services.leader_trades import Recorded
 from markets.services.quotes import TopOfBook
 from markets.venue.errors import VenueError
 from markets.venue.ports import ActivityEvent, FeedStatus, LeaderTradeSeen
-from markets.venue.registry import ActivityStream, PublicClient
+from markets.venue.registry import ActivityStream, ChainReader, PublicClient
 from polyhub.lib import clock as clocks
 from polyhub.lib import money
 from polyhub.lib.clock import Clock
@@ -63,6 +63,9 @@ class FeedSources:
     top_of_book: Callable[[str], TopOfBook | None]
     # Tokens that accounts hold or have orders in; read on a database thread.
     tokens_in_play: Callable[[], Sequence[str]]
+    # Fills from the chain, of the wallets last named; None where no node is configured.
+    chain: Callable[[], AsyncIterator[ActivityEvent]] | None = None
+    watch_chain: Callable[[Iterable[str]], None] = lambda wallets: None
 
 
 class FeedService:
@@ -80,7 +83,8 @@ class FeedService:
         self._hot, self._slow = DatabaseThread("feed-hot"), DatabaseThread("feed-slow")
         self._connected = False
         self._last_event_at: datetime | None = None
-        self._counts = {"seen": 0, "recorded": 0, "unreadable": 0, "late_found": 0}
+        self._chain_connected = False
+        self._counts = {"seen": 0, "chain_seen": 0, "recorded": 0, "unreadable": 0, "late_found": 0}
         self._lag_ms: int | None = None
 
     async def run(self, *, stop: asyncio.Event) -> None:
@@ -93,6 +97,8 @@ class FeedService:
             "catalogue": self._refresh_catalogue,
             "quotes": self._quote,
         }
+        if self._sources.chain is not None:
+            steps["chain"] = self._read_chain
         recorder = asyncio.create_task(self._forever("record", self._record), name="feed-record")
         tasks = [asyncio.create_task(self._forever(name, step), name=f"feed-{name}") for name, step in steps.items()]
         try:
@@ -108,6 +114,7 @@ class FeedService:
         """The state shown to people; `lag_ms` is the newest watched trade's venue second to its arrival."""
         return {
             "connected": self._connected,
+            "chain_connected": self._chain_connected,
             "last_event_at": self._last_event_at.isoformat() if self._last_event_at else None,
             "lag_ms": self._lag_ms,
             "watched": len(self._watched),
@@ -144,6 +151,16 @@ class FeedService:
                 await self._queue.put(event)
         self._connected = False
         await asyncio.sleep(RETRY_S)
+
+    async def _read_chain(self) -> None:
+        """The chain's own word for the same fills: a little later, and complete."""
+        assert self._sources.chain is not None
+        async for event in self._sources.chain():
+            if isinstance(event, FeedStatus):
+                self._chain_connected = event.connected
+                continue
+            self._counts["chain_seen"] += 1
+            await self._queue.put(event)
 
     async def _record(self) -> None:
         batch = [await self._queue.get()]
@@ -198,6 +215,7 @@ class FeedService:
 
     async def _load_watch_list(self) -> None:
         self._watched = await self._slow.run(selectors.watched_wallets)
+        self._sources.watch_chain(self._watched)
 
     # -- gaps ----------------------------------------------------------------------------------------------------
 
@@ -302,6 +320,7 @@ def sources_of(
     books: BookCache,
     tokens_in_play: Callable[[], Sequence[str]],
     clock: Clock,
+    chain: ChainReader | None = None,
 ) -> FeedSources:
     """The venue as the feed sees it. `tokens_in_play` comes from the app that knows orders and positions."""
 
@@ -332,6 +351,8 @@ def sources_of(
         need_books=books.need,
         top_of_book=top_of_book,
         tokens_in_play=tokens_in_play,
+        chain=chain.events if chain is not None else None,
+        watch_chain=chain.watch if chain is not None else lambda wallets: None,
     )
 
 

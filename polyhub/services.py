@@ -106,7 +106,12 @@ async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
     books = registry.open_books(transport=transport, public=public, chance=chance)
     activity = registry.open_activity_stream(transport=transport, chance=chance)
     sources = feed.sources_of(
-        public=public, activity=activity, books=books, tokens_in_play=booked.tokens_in_play, clock=clock
+        public=public,
+        activity=activity,
+        books=books,
+        tokens_in_play=booked.tokens_in_play,
+        clock=clock,
+        chain=registry.open_chain_reader(transport=transport, public=public, chance=chance),
     )
     listing = Listing(
         page=lambda cursor, order: public.market_page(cursor=cursor, order=order),

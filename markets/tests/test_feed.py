@@ -32,6 +32,8 @@ class MemoryVenue:
     """A venue in memory: what it says is put here by the test."""
 
     events: asyncio.Queue[ActivityEvent | Exception] = field(default_factory=asyncio.Queue)
+    blocks: asyncio.Queue[ActivityEvent] = field(default_factory=asyncio.Queue)
+    chain_watched: set[str] = field(default_factory=set)
     history: list[LeaderTradeSeen] = field(default_factory=list)
     held: dict[str, tuple[Decimal, datetime]] = field(default_factory=dict)
     facts: dict[str, MarketFacts] = field(default_factory=dict)
@@ -48,7 +50,14 @@ class MemoryVenue:
             need_books=lambda token_ids: None,
             top_of_book=self.tops.get,
             tokens_in_play=lambda: self.in_play,
+            chain=self._chain,
+            watch_chain=self.chain_watched.update,
         )
+
+    async def _chain(self) -> AsyncIterator[ActivityEvent]:
+        yield FeedStatus(connected=True)
+        while True:
+            yield await self.blocks.get()
 
     async def _activity(self) -> AsyncIterator[ActivityEvent]:
         yield FeedStatus(connected=True)
@@ -141,6 +150,30 @@ def test_a_trade_the_socket_missed_is_found_by_reconciliation() -> None:
     assert run_feed(scenario).detail()["late_found"] == 1
     assert LeaderTrade.objects.get().first_source == "data_api"
     assert selectors.watched_wallets()[LEADER] is not None
+
+
+def test_the_chain_confirms_what_the_socket_told_and_tells_what_it_missed() -> None:
+    token = make_token()
+    watch.watch(addresses=[LEADER], now=NOW)
+
+    async def scenario(venue: MemoryVenue, feed: FeedService, database: DatabaseThread) -> None:
+        await watching(feed)
+        assert venue.chain_watched == {LEADER}
+        known = "0x" + "ab" * 32
+        venue.events.put_nowait(seen(token_id=token.token_id, tx=known))
+        await recorded(database, 1)
+        # The same fill with the digits the chain gives, and one the socket never told.
+        venue.blocks.put_nowait(seen(token_id=token.token_id, source="chain", tx=known, price="0.5000000000"))
+        venue.blocks.put_nowait(seen(token_id=token.token_id, source="chain", tx="0x" + "ef" * 32))
+        await recorded(database, 2)
+
+    detail = run_feed(scenario).detail()
+    assert (detail["chain_connected"], detail["chain_seen"]) == (True, 2)
+    both = LeaderTrade.objects.get(first_source="rtds")
+    assert both.rtds_at is not None
+    assert both.chain_at is not None
+    missed = LeaderTrade.objects.get(first_source="chain")
+    assert (missed.rtds_at, missed.chain_at is not None) == (None, True)
 
 
 def test_what_a_new_leader_holds_is_known_with_its_markets() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from markets.books import BookCache
 from markets.shards import ShardedStream
 from markets.venue.polymarket.budget import GUEST_SHARE, READING, TRADING
+from markets.venue.polymarket.chain import ChainReader
 from markets.venue.polymarket.public import PublicClient, PublicPosition, TradingTerms
 from markets.venue.polymarket.session import PolymarketVenue
 from markets.venue.polymarket.streams import ACTIVITY_SILENCE_S, ActivityStream, MarketStream
@@ -22,6 +23,7 @@ __all__ = [
     "READING",
     "TRADING",
     "ActivityStream",
+    "ChainReader",
     "MarketStream",
     "PublicClient",
     "PublicPosition",
@@ -31,6 +33,7 @@ __all__ = [
     "examine",
     "open_activity_stream",
     "open_books",
+    "open_chain_reader",
     "open_market_stream",
     "open_public_client",
     "open_transport",
@@ -73,6 +76,16 @@ def open_activity_stream(
 ) -> ActivityStream:
     """`silence_s` without any trade of anybody ends the connection and opens another."""
     return ActivityStream(transport, chance=chance, silence_s=silence_s)
+
+
+def open_chain_reader(*, transport: Transport, public: PublicClient, chance: random.Random) -> ChainReader | None:
+    """Fills of watched wallets from the chain; None where no node is configured."""
+    urls = transport.urls
+    nodes = [url.strip() for url in urls.rpc.split(",") if url.strip()]
+    sockets = [url.strip() for url in urls.ws_rpc.split(",") if url.strip()]
+    if not nodes:
+        return None
+    return ChainReader(transport, urls=nodes, ws_urls=sockets, place_of=public.place_of, chance=chance)
 
 
 def open_books(*, transport: Transport, public: PublicClient, chance: random.Random) -> BookCache:

@@ -85,6 +85,7 @@ class PublicClient:
         self._urls = transport.urls
         self._terms: dict[str, tuple[datetime, TradingTerms]] = {}
         self._conditions: dict[str, str] = {}
+        self._places: dict[str, tuple[str, int]] = {}
         # A changing parameter gets past the Data API's cache, which ignores no-cache requests.
         self._fresh = itertools.count(clock.to_ms(transport.clock.now()))
 
@@ -197,9 +198,17 @@ class PublicClient:
         query = {"user": wallet, "type": kind, "start": str(int(after.timestamp())), "limit": str(DATA_PAGE)}
         return [row async for row in self._data("activity", _ACTIVITY, query) if row.type == kind]
 
+    async def place_of(self, token_id: str) -> tuple[str, int]:
+        """The market (condition id) of a token, and which of its outcomes the token is. Asked once per token."""
+        known = self._places.get(token_id)
+        if known is None:
+            answer = await self._transport.read(f"{self._urls.clob}/markets-by-token/{quote(token_id)}")
+            row = _decoded(_BY_TOKEN, answer.body)
+            known = self._places[token_id] = (row.condition_id, int(row.secondary_token_id == token_id))
+        return known
+
     async def _condition_of(self, token_id: str) -> str:
-        answer = await self._transport.read(f"{self._urls.clob}/markets-by-token/{quote(token_id)}")
-        return _decoded(_BY_TOKEN, answer.body).condition_id
+        return (await self.place_of(token_id))[0]
 
     async def _gamma(self, query: Sequence[tuple[str, str]]) -> AsyncIterator[MarketFacts]:
         cursor = ""

@@ -40,13 +40,17 @@ class VenueUrls:
     ws_market: str
     ws_user: str
     ws_rtds: str
+    # Not every installation has these; several addresses are separated by commas.
     geoblock: str = ""
+    rpc: str = ""
+    ws_rpc: str = ""
 
     @classmethod
     def of(cls, urls: Mapping[str, str]) -> "VenueUrls":
         """From a mapping that may hold more; raises KeyError naming what is missing."""
-        needed = {name: urls[name].rstrip("/") for name in cls.__slots__ if name != "geoblock"}
-        return cls(**needed, geoblock=urls.get("geoblock", ""))
+        optional = ("geoblock", "rpc", "ws_rpc")
+        needed = {name: urls[name].rstrip("/") for name in cls.__slots__ if name not in optional}
+        return cls(**needed, **{name: urls.get(name, "") for name in optional})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,10 @@ class Transport:
         return await self._request(
             "GET", url, asked=Asked.READ, headers=headers, body=None, timeout_s=timeout_s, party=party
         )
+
+    async def ask(self, url: str, *, body: bytes, timeout_s: float = READ_S) -> Answer:
+        """POST of a question that changes nothing; any answer below 400. Raises Refused or Unavailable."""
+        return await self._request("POST", url, asked=Asked.READ, headers=None, body=body, timeout_s=timeout_s)
 
     async def change(
         self,

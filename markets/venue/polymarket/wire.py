@@ -196,6 +196,8 @@ class ClobMarket(msgspec.Struct, frozen=True):
 
 class MarketByToken(msgspec.Struct, frozen=True):
     condition_id: str
+    primary_token_id: str = ""
+    secondary_token_id: str = ""
 
 
 # -- Gamma -------------------------------------------------------------------------------------------------------
