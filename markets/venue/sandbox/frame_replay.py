@@ -77,7 +77,10 @@ class FrameReplay:
 
     async def start(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=PlayRequest)
-        frames = await asyncio.to_thread(lambda: list(read(Path(asked.path))))
+        try:
+            frames = await asyncio.to_thread(lambda: list(read(Path(asked.path))))
+        except OSError as missing:
+            raise ValueError(f"cannot read {asked.path}") from missing
         task = asyncio.create_task(self.play(chain.from_iterable(repeat(frames, asked.times)), asked.speed))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
