@@ -164,8 +164,6 @@ async def engine(
     """
     # Database threads hand results to the loop many times per order; the default lets each wait 5 ms for its turn.
     sys.setswitchinterval(THREAD_SWITCH_S)
-    # The loop shares the interpreter with database threads: it gets its turn ten times sooner than by default.
-    sys.setswitchinterval(0.0005)
     clock, chance = SystemClock(), random.SystemRandom()
     transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock, on_order_sent=on_order_sent)
     public = registry.open_public_client(transport=transport)

@@ -9,6 +9,9 @@ from markets.venue.ports import OrderType
 from polyhub.lib.choices import choices_of, one_of
 from trading.domain.orders import UNFINISHED, EngineState, FillStatus, OrderStatus
 
+# For plain SQL: the index `order_unfinished` only serves statements that spell its statuses out.
+UNFINISHED_SQL = "(" + ", ".join(f"'{status.value}'" for status in sorted(UNFINISHED)) + ")"
+
 
 class Order(models.Model):
     """One order of one account. The terms never change after insertion; `status` moves by `domain.orders`."""

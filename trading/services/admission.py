@@ -16,15 +16,13 @@ from polyhub.lib.money import ZERO
 from riskmgmt import services as risk
 from riskmgmt.domain.gate import Exposure, Limits
 from riskmgmt.domain.states import TradingState
-from trading.domain.orders import UNFINISHED
+from trading.models import UNFINISHED_SQL
 
 Rows = list[tuple[Any, ...]]
 
-_UNFINISHED = sorted(status.value for status in UNFINISHED)
-
 _LOCK = "SELECT account_id FROM riskmgmt_riskstate WHERE account_id = ANY(%s) ORDER BY account_id FOR UPDATE"
 
-_ACCOUNTS = """
+ACCOUNTS = f"""
 SELECT a.id, a.user_id, a.status, a.mode, s.state, s.day, s.day_start_equity_usdc,
        l.order_min_usdc, l.order_max_usdc, l.market_max_usdc, l.total_max_usdc, l.max_open_orders, l.daily_loss_usdc,
        COALESCE(b.cash_usdc, 0), COALESCE(r.usdc, 0), COALESCE(r.orders, 0), COALESCE(p.value, 0), COALESCE(p.cost, 0)
@@ -34,7 +32,7 @@ JOIN riskmgmt_risklimits l ON l.account_id = a.id
 LEFT JOIN trading_balance b ON b.account_id = a.id
 LEFT JOIN LATERAL (
     SELECT sum(o.reserved_usdc) AS usdc, count(*) AS orders FROM trading_order o
-    WHERE o.account_id = a.id AND o.status = ANY(%s)) r ON true
+    WHERE o.account_id = a.id AND o.status IN {UNFINISHED_SQL}) r ON true
 LEFT JOIN LATERAL (
     SELECT sum(h.cost_usdc) AS cost, sum(h.shares * COALESCE(q.best_bid, q.last_price, h.cost_usdc / h.shares)) AS value
     FROM trading_position h LEFT JOIN markets_quote q ON q.token_id = h.token_id
@@ -42,17 +40,17 @@ LEFT JOIN LATERAL (
 WHERE a.id = ANY(%s)
 """
 
-_TOKENS = """
+_TOKENS = f"""
 SELECT v.account_id, v.token, t.id, m.id, m.tick_size, m.min_order_shares, m.fee_rate, m.fee_exponent,
        m.active AND NOT m.closed AND m.accepting_orders, m.neg_risk,
        COALESCE((SELECT sum(h.cost_usdc) FROM trading_position h JOIN markets_token x ON x.id = h.token_id
                  WHERE h.account_id = v.account_id AND x.market_id = m.id), 0)
        + COALESCE((SELECT sum(o.reserved_usdc) FROM trading_order o JOIN markets_token x ON x.id = o.token_id
-                   WHERE o.account_id = v.account_id AND x.market_id = m.id AND o.status = ANY(%s)), 0),
+                   WHERE o.account_id = v.account_id AND x.market_id = m.id AND o.status IN {UNFINISHED_SQL}), 0),
        COALESCE((SELECT h.sellable_shares FROM trading_position h
                  WHERE h.account_id = v.account_id AND h.token_id = t.id), 0)
        - COALESCE((SELECT sum(o.reserved_shares) FROM trading_order o
-                   WHERE o.account_id = v.account_id AND o.token_id = t.id AND o.status = ANY(%s)), 0)
+                   WHERE o.account_id = v.account_id AND o.token_id = t.id AND o.status IN {UNFINISHED_SQL}), 0)
 FROM unnest(%s::uuid[], %s::text[]) AS v(account_id, token)
 JOIN markets_token t ON t.token_id = v.token JOIN markets_market m ON m.id = t.market_id
 """
@@ -127,10 +125,8 @@ def _read(ids: list[UUID], wanted: list[tuple[UUID, str]], intents: Sequence[UUI
     with prepared.pipeline():
         asked = [
             prepared.send(_LOCK, [ids]),
-            prepared.send(_ACCOUNTS, [_UNFINISHED, ids]),
-            prepared.send(
-                _TOKENS, [_UNFINISHED, _UNFINISHED, [pair[0] for pair in wanted], [pair[1] for pair in wanted]]
-            ),
+            prepared.send(ACCOUNTS, [ids]),
+            prepared.send(_TOKENS, [[pair[0] for pair in wanted], [pair[1] for pair in wanted]]),
             prepared.send(_KNOWN, [list(intents)]),
         ]
     return [cursor.fetchall() for cursor in asked]

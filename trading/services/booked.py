@@ -7,22 +7,20 @@ from typing import Any
 
 from polyhub.lib import prepared
 from polyhub.lib.money import ZERO
-from trading.domain.orders import UNFINISHED
+from trading.models import UNFINISHED_SQL
 
-_UNFINISHED = sorted(status.value for status in UNFINISHED)
-
-_SUMS = """
+_SUMS = f"""
 SELECT o.source_ref, o.token_id,
        COALESCE(sum(o.filled_shares) FILTER (WHERE o.side = 'BUY'), 0),
        COALESCE(sum(o.filled_usdc + o.fee_usdc) FILTER (WHERE o.side = 'BUY'), 0),
        COALESCE(sum(o.filled_shares) FILTER (WHERE o.side = 'SELL'), 0),
        COALESCE(sum(o.filled_usdc - o.fee_usdc) FILTER (WHERE o.side = 'SELL'), 0),
        COALESCE(sum(greatest(o.shares - o.filled_shares, 0))
-                FILTER (WHERE o.side = 'BUY' AND o.status = ANY(%(open)s)), 0),
+                FILTER (WHERE o.side = 'BUY' AND o.status IN {UNFINISHED_SQL}), 0),
        COALESCE(sum(o.price * greatest(o.shares - o.filled_shares, 0))
-                FILTER (WHERE o.side = 'BUY' AND o.status = ANY(%(open)s)), 0),
+                FILTER (WHERE o.side = 'BUY' AND o.status IN {UNFINISHED_SQL}), 0),
        COALESCE(sum(greatest(o.shares - o.filled_shares, 0))
-                FILTER (WHERE o.side = 'SELL' AND o.status = ANY(%(open)s)), 0)
+                FILTER (WHERE o.side = 'SELL' AND o.status IN {UNFINISHED_SQL}), 0)
 FROM trading_order o
 """
 _OF_PAIRS = """
@@ -64,21 +62,20 @@ class Booked:
 def by_pair(*, source: str, pairs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Booked]:
     """For (source_ref, token row) pairs; pairs without orders are absent. One statement."""
     refs, tokens = [ref for ref, _ in pairs], [token for _, token in pairs]
-    return _read(_SUMS + _OF_PAIRS, {"refs": refs, "tokens": tokens, "source": source, "open": _UNFINISHED})
+    return _read(_SUMS + _OF_PAIRS, {"refs": refs, "tokens": tokens, "source": source})
 
 
 def by_ref(*, source: str, refs: Sequence[str]) -> dict[tuple[str, int], Booked]:
     """Every token of these sources. One statement."""
-    return _read(_SUMS + _OF_REFS, {"refs": list(refs), "source": source, "open": _UNFINISHED})
+    return _read(_SUMS + _OF_REFS, {"refs": list(refs), "source": source})
 
 
 def tokens_in_play() -> list[str]:
     """Token ids that accounts hold or have unfinished orders in: they need quotes."""
     rows = prepared.rows(
-        """SELECT t.token_id FROM markets_token t
+        f"""SELECT t.token_id FROM markets_token t
            WHERE t.id IN (SELECT token_id FROM trading_position WHERE shares > 0)
-              OR t.id IN (SELECT token_id FROM trading_order WHERE status = ANY(%s)) ORDER BY t.token_id""",
-        [_UNFINISHED],
+              OR t.id IN (SELECT token_id FROM trading_order WHERE status IN {UNFINISHED_SQL}) ORDER BY t.token_id"""
     )
     return [row[0] for row in rows]
 
