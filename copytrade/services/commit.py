@@ -88,12 +88,12 @@ class _Pass:
     ) -> None:
         self._views, self._now = views, now
         self._groups = _grouped(pairs)
-        self._earlier = work.earlier(
+        self._earlier, held = work.history(
             hashes=sorted({fill.transaction_hash for fill, _ in pairs}),
             rule_ids=sorted({follower.rule_id for _, follower in pairs}),
+            wanted=sorted({(follower.rule_id, fill.token_pk) for fill, follower in pairs}),
         )
-        wanted = sorted({(follower.rule_id, fill.token_pk) for fill, follower in pairs})
-        self._held = {key: holding for key, (holding, _) in work.holdings(wanted=wanted).items()}
+        self._held = {key: holding for key, (holding, _) in held.items()}
         self._changes: dict[tuple[UUID, int], BookChange] = {}
 
     def run(self) -> tuple[list[Decided], dict[tuple[UUID, int], BookChange], list[PendingOrder]]:

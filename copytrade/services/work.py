@@ -157,9 +157,17 @@ def terms_of(row: Sequence[object]) -> RuleTerms:
     )
 
 
-def earlier(*, hashes: Sequence[str], rule_ids: Sequence[UUID]) -> dict[tuple[UUID, OrderKey], Earlier]:
-    """What was decided before of the same buys of leaders."""
-    rows = prepared.rows(_EARLIER, [list(hashes), list(rule_ids)])
+def history(
+    *, hashes: Sequence[str], rule_ids: Sequence[UUID], wanted: Sequence[tuple[UUID, int]]
+) -> tuple[dict[tuple[UUID, OrderKey], Earlier], dict[tuple[UUID, int], tuple[Holding, int]]]:
+    """What was decided before of the same buys of leaders, and `holdings`: one round trip."""
+    with prepared.pipeline():
+        before = prepared.send(_EARLIER, [list(hashes), list(rule_ids)])
+        asked = _ask_holdings(wanted)
+    return _earlier(before.fetchall()), _holdings(wanted, *asked)
+
+
+def _earlier(rows: Sequence[tuple[Any, ...]]) -> dict[tuple[UUID, OrderKey], Earlier]:
     found: dict[tuple[UUID, OrderKey], Earlier] = defaultdict(Earlier)
     orders: set[int] = set()
     for rule_id, tx, wallet, token, side, shares, price, verdict, order_id, ordered in rows:
@@ -183,9 +191,21 @@ def value_units(price: Decimal, share_units: int) -> int:
 
 def holdings(*, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], tuple[Holding, int]]:
     """What each (rule, token) holds and owes, with its number of exit attempts; its exit row is locked."""
-    locked = prepared.rows(_BOOKS, [[rule for rule, _ in wanted], [token for _, token in wanted]])
-    rows = {(row[0], int(row[1])): row[2:] for row in locked}
-    sums = booked.by_pair(source=SOURCE, pairs=[(str(rule), token) for rule, token in wanted])
+    with prepared.pipeline():
+        asked = _ask_holdings(wanted)
+    return _holdings(wanted, *asked)
+
+
+def _ask_holdings(wanted: Sequence[tuple[UUID, int]]) -> tuple[prepared.Cursor, prepared.Cursor]:
+    locked = prepared.send(_BOOKS, [[rule for rule, _ in wanted], [token for _, token in wanted]])
+    return locked, booked.ask_by_pair(source=SOURCE, pairs=[(str(rule), token) for rule, token in wanted])
+
+
+def _holdings(
+    wanted: Sequence[tuple[UUID, int]], locked: prepared.Cursor, summed: prepared.Cursor
+) -> dict[tuple[UUID, int], tuple[Holding, int]]:
+    rows = {(row[0], int(row[1])): row[2:] for row in locked.fetchall()}
+    sums = booked.read(summed.fetchall())
     result = {}
     for rule, token in wanted:
         obliged, attempts, opened_at = rows.get((rule, token), (money.ZERO, 0, None))

@@ -41,11 +41,12 @@ SELECT * FROM unnest(%s::text[], %s::bigint[], %s::numeric[], %s::timestamptz[])
 ON CONFLICT (wallet, token_id) DO UPDATE SET shares = EXCLUDED.shares
 """
 _INSERT = """
-INSERT INTO markets_leadertrade (wallet, token_id, side, price, shares, transaction_hash, held_before_shares,
+WITH made AS (INSERT INTO markets_leadertrade (wallet, token_id, side, price, shares, transaction_hash, held_before_shares,
        first_source, traded_at, received_at, rtds_at, data_api_at, chain_at)
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::numeric[],
        %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
-ON CONFLICT (transaction_hash, wallet, token_id, side, price, shares) DO NOTHING RETURNING id
+ON CONFLICT (transaction_hash, wallet, token_id, side, price, shares) DO NOTHING RETURNING id)
+SELECT id, pg_notify('leader_trade', '') FROM made
 """
 
 # Transaction, wallet, token row, side, price, shares: what names a fill.
@@ -113,10 +114,9 @@ def record(*, seen: Sequence[LeaderTradeSeen], now: datetime) -> Recorded:
         return Recorded(unreadable=unreadable + unplaced)
     known = _known(fills)
     _touch(known)
-    fresh = _with_holdings([fill for fill in fills if fill.key not in known], now=now)
-    new_ids = _insert(fresh)
-    if new_ids:
-        prepared.run("SELECT pg_notify('leader_trade', %s)", [str(new_ids[-1])])
+    with prepared.pipeline():
+        fresh = _with_holdings([fill for fill in fills if fill.key not in known], now=now)
+        new_ids = _insert(fresh)
     return Recorded(
         new_ids=new_ids,
         known=len(fills) - len(new_ids),

@@ -1,6 +1,6 @@
 """What the orders of one source (a copy rule, a strategy) hold of a token: derived from them, so it cannot drift."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -59,15 +59,20 @@ class Booked:
         return self.received_usdc - (self.spent_usdc - self.cost_usdc)
 
 
-def by_pair(*, source: str, pairs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Booked]:
-    """For (source_ref, token row) pairs; pairs without orders are absent. One statement."""
+def ask_by_pair(*, source: str, pairs: Sequence[tuple[str, int]]) -> prepared.Cursor:
+    """For (source_ref, token row) pairs; `read` gives the answer, pairs without orders are absent. One statement."""
     refs, tokens = [ref for ref, _ in pairs], [token for _, token in pairs]
-    return _read(_SUMS + _OF_PAIRS, {"refs": refs, "tokens": tokens, "source": source})
+    return prepared.send(_SUMS + _OF_PAIRS, {"refs": refs, "tokens": tokens, "source": source})
 
 
 def by_ref(*, source: str, refs: Sequence[str]) -> dict[tuple[str, int], Booked]:
     """Every token of these sources. One statement."""
-    return _read(_SUMS + _OF_REFS, {"refs": list(refs), "source": source})
+    return read(prepared.rows(_SUMS + _OF_REFS, {"refs": list(refs), "source": source}))
+
+
+def read(rows: Sequence[tuple[Any, ...]]) -> dict[tuple[str, int], Booked]:
+    """Answered rows by source_ref and token row."""
+    return {(row[0], int(row[1])): Booked(*row[2:]) for row in rows}
 
 
 def tokens_in_play() -> list[str]:
@@ -78,7 +83,3 @@ def tokens_in_play() -> list[str]:
               OR t.id IN (SELECT token_id FROM trading_order WHERE status IN {UNFINISHED_SQL}) ORDER BY t.token_id"""
     )
     return [row[0] for row in rows]
-
-
-def _read(statement: str, values: Mapping[str, Any]) -> dict[tuple[str, int], Booked]:
-    return {(row[0], int(row[1])): Booked(*row[2:]) for row in prepared.rows(statement, values)}
