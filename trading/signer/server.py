@@ -96,7 +96,10 @@ class Signer:
     def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
-                self._dsn, autocommit=True, connect_timeout=3, options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
+                self._dsn,
+                autocommit=True,
+                connect_timeout=3,
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c plan_cache_mode=force_generic_plan",
             )
         return self._connection
 
