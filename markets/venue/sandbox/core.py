@@ -27,6 +27,7 @@ from markets.venue.sandbox.order_gate import OrderGate, new_order
 from markets.venue.sandbox.publisher import Ownership, Publisher
 from markets.venue.sandbox.record import PublicRecord
 from markets.venue.sandbox.session_keys import SessionKeys
+from markets.venue.sandbox.socket_faults import SocketFaults
 from markets.venue.sandbox.standing import Standings
 from markets.venue.sandbox.wallets import Wallet
 from markets.venue.sandbox.windows import Windows
@@ -79,7 +80,11 @@ class Sandbox:
         self.faults = Faults(self.chance)
         self.maker = MarketMaker(self.exchange)
         self.publisher = Publisher(
-            exchange=self.exchange, catalogue=self.catalogue, hub=self.hub, faults=self.faults, record=self.record
+            exchange=self.exchange,
+            catalogue=self.catalogue,
+            hub=self.hub,
+            sockets=SocketFaults(self.hub, self.faults, self.wallets_of),
+            record=self.record,
         )
         self.approvals = Approvals()
         self.view = ClobView(self.exchange.ledger, self.approvals)

@@ -7,7 +7,6 @@ from markets.venue.ports import Side, TradeStatus
 from markets.venue.sandbox import market_frames, wire
 from markets.venue.sandbox.catalogue import Catalogue
 from markets.venue.sandbox.events import MarketDef
-from markets.venue.sandbox.faults import Faults
 from markets.venue.sandbox.hub import Connection, Hub
 from markets.venue.sandbox.record import PublicRecord, PublicTrade
 from markets.venue.sandbox.socket_faults import SocketFaults
@@ -34,7 +33,7 @@ class _Changes:
 
 class Publisher:
     def __init__(
-        self, *, exchange: Exchange, catalogue: Catalogue, hub: Hub, faults: Faults, record: PublicRecord
+        self, *, exchange: Exchange, catalogue: Catalogue, hub: Hub, sockets: SocketFaults, record: PublicRecord
     ) -> None:
         self.owners: dict[str, Ownership] = {}
         self.on_trade: Callable[[str], None] = lambda condition_id: None
@@ -42,7 +41,7 @@ class Publisher:
         self._catalogue = catalogue
         self._hub = hub
         self._best: dict[str, market_frames.Best] = {}
-        self.sockets = SocketFaults(hub, faults, self._wallets_of)
+        self.sockets = sockets
         self._record = record
 
     def publish(self, now_ms: int) -> None:
@@ -231,10 +230,6 @@ class Publisher:
                     )
         for public in _public_trades([e.trade for e in trades if e.status is TradeStatus.MINED], now_ms):
             self._record.add(public)
-
-    def _wallets_of(self, signer: str) -> list[str]:
-        """The signer and the wallets it owns, as faults name them."""
-        return [signer, *(key for key, wallet in self._catalogue.wallets.items() if wallet.signer == signer)]
 
 
 def _public_trades(trades: list[Trade], now_ms: int) -> list[PublicTrade]:
