@@ -18,6 +18,7 @@ ORDER_FILLED = "0xd543adfd945773f1a62f74f0ee55a5e3b9b1a28262980ba90b1a89f2ea84d8
 ORDERS_MATCHED = "0x174b3811690657c217184f89418266767c87e4805d09680c39fc9c031c0cab7c"
 SPLIT = "0x2e6bb91f8cbcda0c93623c54d0403a43514fabc40084ec96b6d5379a74786298"
 REDEEMED = "0x2682012a4a4f1973119f1c9b90745d1bd91fa2bab387344f044cb3586864d18d"
+RESOLVED = "0xb44d84d3289691f71497564b85d4233648d9dbae8cbdbb4329f301c3a0185894"
 MAKER = "0x" + "5a" * 20
 USD = 1_000_000
 
@@ -199,6 +200,8 @@ async def test_calls_read_balances_allowances_and_payouts(
     assert await chain.read(ctf, balance, me, token) == 0
     (log,) = await chain.logs(topics=[REDEEMED, padded(me)])
     assert log["address"] == ctf
+    (ended,) = await chain.logs(topics=[RESOLVED, market.condition_id])
+    assert decode(["uint256", "uint256[]"], bytes.fromhex(ended["data"][2:])) == (2, (1, 0))
     assert await chain.read(contracts.PUSD, "totalSupply()") == -3
     assert await chain.read(contracts.USDC_E, "balanceOf(address)", me) == -3
 

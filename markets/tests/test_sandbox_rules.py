@@ -6,8 +6,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from polymarket import AsyncSecureClient
+from polymarket.rate_limit import RateLimitUpdate
 
 from markets.tests.sandbox_client import EXCHANGE, Trader, order_fields
+from markets.tests.sandbox_sdk import environment_of
 from markets.venue.sandbox.limits import TIERS
 from markets.venue.sandbox.standing import REGION_TEXT
 from markets.venue.sandbox.testing import RunningSandbox, SandboxMarket, running_sandbox
@@ -289,6 +292,32 @@ async def test_v06_a_richer_tier_may_more_and_warnings_let_everything_pass(
     assert (status, headers["Poly-RateLimit-Tier"]) == (200, "silver")
 
 
+async def test_v06_the_official_client_reads_its_headroom(sandbox: RunningSandbox, market: SandboxMarket) -> None:
+    sandbox.set_venue(rate_limits=True)
+    sandbox.register_wallet(private_key=ALICE, usdc=100)
+    told: list[RateLimitUpdate] = []
+    async with await AsyncSecureClient.create(
+        private_key=ALICE, environment=environment_of(sandbox), on_rate_limit_update=told.append
+    ) as client:
+        placed = await client.place_limit_order(token_id=market.yes, side="BUY", price="0.4", size=10)
+        assert placed.ok
+        await client.cancel_all()
+    assert [(one.tier, one.warning) for one in told] == [("standard", False)] * 2
+    orders, cancels = told
+    assert (orders.remaining, cancels.remaining) == (59, 118)
+
+
+async def test_v06_the_data_api_says_that_it_may_be_asked_again(
+    sandbox: RunningSandbox, session: aiohttp.ClientSession
+) -> None:
+    sandbox.set_venue(rate_limits=True, limits_scale=100)
+    for expected in (200, 429):
+        async with session.get(f"{sandbox.url}/data/v2/status") as answer:
+            assert answer.status == expected
+            body = await answer.json()
+    assert (body["code"], body["retryable"], int(answer.headers["Retry-After"]) > 0) == ("rate_limited", True, True)
+
+
 async def test_v06_one_address_shares_its_windows(
     sandbox: RunningSandbox, alice: Trader, market: SandboxMarket, session: aiohttp.ClientSession
 ) -> None:
@@ -363,6 +392,17 @@ async def test_an_order_is_found_by_id_whatever_became_of_it(alice: Trader, mark
     _, listed = await alice.call("GET", "/data/orders", query=f"?id={placed['orderID']}")
     assert [row["status"] for row in listed["data"]] == ["CANCELED"]
     assert (await alice.call("GET", "/data/order/0x" + "0" * 64))[0] == 404
+
+
+async def test_states_have_rarer_spellings_over_rest(
+    sandbox: RunningSandbox, alice: Trader, market: SandboxMarket
+) -> None:
+    sandbox.set_venue(odd_statuses=True)
+    _, placed = await alice.order("BUY", market.yes, "0.40", "10")
+    assert (await alice.call("GET", f"/data/order/{placed['orderID']}"))[1]["status"] == "ORDER_STATUS_LIVE"
+    await alice.order("BUY", market.yes, "0.50", "20", "FAK")
+    (trade,) = (await alice.call("GET", "/data/trades"))[1]["data"]
+    assert trade["status"] in ("TRADE_STATUS_MATCHED_NOT_BROADCASTED", "TRADE_STATUS_MINED")
 
 
 async def test_too_many_cancels_are_refused_whole(alice: Trader, market: SandboxMarket) -> None:

@@ -77,6 +77,18 @@ async def test_every_kind_of_wallet_splits_and_merges(
     assert sandbox.state(everything=True)["conserved"]
 
 
+async def test_deposit_wallets_from_before_the_beacon_trade_too(sandbox: RunningSandbox, market: SandboxMarket) -> None:
+    body = {"private_key": KEY, "usdc": "100", "old": True}
+    address = sandbox.call("POST", "wallets", body)["address"]
+    assert address == "0x7a57144fAfde87F5cE4a880D570BAe58eeBC83f2"
+    async with await AsyncSecureClient.create(
+        private_key=KEY, wallet=address, environment=environment_of(sandbox)
+    ) as client:
+        assert client.wallet_type == "DEPOSIT_WALLET"
+        placed = await client.place_limit_order(token_id=market.yes, side="BUY", price="0.4", size=10)
+        assert placed.ok
+
+
 async def test_the_order_book_learns_of_a_split_when_asked_to_look(
     sandbox: RunningSandbox, connect: Connect, market: SandboxMarket
 ) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 from aiohttp import web
 
+from markets.venue.ports import TradeStatus
 from markets.venue.sandbox import wire
 from markets.venue.sandbox.auth import Credentials
 from markets.venue.sandbox.core import Sandbox
@@ -53,7 +54,11 @@ class ClobTrading:
 
     async def post_orders(self, request: web.Request) -> web.Response:
         owner = await self._owner(request)
-        posts = _ORDERS.decode(await request.read())
+        body = await request.read()
+        try:
+            posts = _ORDERS.decode(body)
+        except msgspec.ValidationError as unreadable:
+            raise OrderRejected(_unreadable(body)) from unreadable
         if len(posts) > _MAX_BATCH:
             return error(f"Too many orders in payload: {len(posts)}, max allowed: {_MAX_BATCH}")
         await self._delay(posts)
@@ -143,7 +148,8 @@ class ClobTrading:
 
     def _trade_row(self, trade: Trade, wallet: str) -> wire.Json:
         row = self._sandbox.publisher.trade_row(trade, wallet)
-        return {**row, "status": f"TRADE_STATUS_{row['status']}"}
+        waiting = self._sandbox.odd_statuses and trade.status is TradeStatus.MATCHED
+        return {**row, "status": f"TRADE_STATUS_{'MATCHED_NOT_BROADCASTED' if waiting else row['status']}"}
 
     async def _owner(self, request: web.Request) -> Credentials:
         return await credentials(request, self._sandbox)

@@ -108,6 +108,12 @@ class Contracts:
             raise Reverted(f"execution reverted: {failed}") from failed
         self._positions.commit()
 
+    def reported(self, condition_id: str) -> None:
+        """The oracle told the chain how a market ended."""
+        self._positions.begin(self.new_transaction())
+        self._positions.resolved(self._catalogue.by_condition[condition_id], self._catalogue.payouts[condition_id])
+        self._positions.commit()
+
     def redeem_winners(self, condition_id: str) -> None:
         """The venue's operator redeems for every wallet that holds something worth redeeming; losers stay."""
         market = self._catalogue.by_condition[condition_id]

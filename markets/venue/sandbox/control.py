@@ -31,13 +31,17 @@ _UNKNOWN_WALLET = "give one of private_key, address"
 
 
 class WalletRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`usdc` is deposited each time. `address` is the signer's, where its key must not be sent here."""
+    """`usdc` is deposited each time. `address` is the signer's, where its key must not be sent here.
+
+    `old` gives a deposit wallet its address from before the factory used a beacon.
+    """
 
     private_key: str = ""
     address: str = ""
     usdc: Decimal = Decimal(0)
     signature_type: int = wallets.DEPOSIT
     name: str = ""
+    old: bool = False
 
 
 class Ladder(msgspec.Struct, frozen=True):
@@ -137,7 +141,11 @@ class Control:
             raise ValueError(_UNKNOWN_WALLET)
         signer = Account.from_key(asked.private_key).address if asked.private_key else asked.address
         wallet = self._sandbox.register(
-            signer, signature_type=asked.signature_type, cash_units=money.to_units(asked.usdc), name=asked.name
+            signer,
+            signature_type=asked.signature_type,
+            cash_units=money.to_units(asked.usdc),
+            name=asked.name,
+            old=asked.old,
         )
         return reply({"address": wallet.address, "signer": wallet.signer, "signature_type": wallet.signature_type})
 

@@ -109,6 +109,7 @@ class Sandbox:
         self._heartbeats: dict[str, _Heartbeat] = {}
         self.nonces: dict[str, int] = {}
         self.relayer_quota: int | None = None
+        self.odd_statuses = False
         self.builder_fees: dict[str, tuple[int, int]] = {}
         self.dropped_notifications: dict[str, set[str]] = defaultdict(set)
 
@@ -198,6 +199,7 @@ class Sandbox:
         self.exchange.close(condition_id, winning_token, now_ms=now, payouts=payouts)
         self.publisher.publish(now)
         self.catalogue.close(condition_id, winning_token, payouts, now_ms=now)
+        self.contracts.reported(condition_id)
         if winning_token:
             self.publisher.resolved(condition_id, winning_token, {}, now)
         for token, part in zip(market.token_ids, payouts, strict=True):
@@ -205,9 +207,11 @@ class Sandbox:
         if redeem:
             self.contracts.redeem_winners(condition_id)
 
-    def register(self, signer: str, *, signature_type: int, cash_units: int, name: str = "") -> Wallet:
+    def register(
+        self, signer: str, *, signature_type: int, cash_units: int, name: str = "", old: bool = False
+    ) -> Wallet:
         """Make the trading wallet of a signer known, approve everything, and deposit cash (each time it is called)."""
-        wallet = self.deploy(signer, signature_type)
+        wallet = self.deploy(signer, signature_type, old=old)
         if name:
             wallet.name = name
         self.approvals.grant_all(wallet.key)
@@ -222,10 +226,16 @@ class Sandbox:
                 return wallet
         return None
 
-    def deploy(self, signer: str, signature_type: int) -> Wallet:
-        """Make a signer's wallet exist, with nothing in it and nothing approved."""
+    def deploy(self, signer: str, signature_type: int, *, old: bool = False) -> Wallet:
+        """Make a signer's wallet exist, with nothing in it and nothing approved.
+
+        `old` deposit wallets have the address that the factory gave before it used a beacon.
+        """
         signer = to_checksum_address(signer)
-        address = wallets.trading_address(signer, signature_type)
+        if old and signature_type == wallets.DEPOSIT:
+            address = wallets.old_deposit_address(signer)
+        else:
+            address = wallets.trading_address(signer, signature_type)
         wallet = self.catalogue.add_wallet(Wallet(address, signer, signature_type))
         wallet.signer, wallet.signature_type = signer, signature_type
         if wallet not in self._wallets_of[signer]:
@@ -315,7 +325,8 @@ class Sandbox:
     def order_row(self, order: Order) -> wire.Json:
         owner = self.publisher.owners[order.new.order_hash]
         market = self.catalogue.by_condition[order.condition_id]
-        return wire.order_row(order, market, owner=owner.api_key, address=self.catalogue.address(order.new.wallet))
+        row = wire.order_row(order, market, owner=owner.api_key, address=self.catalogue.address(order.new.wallet))
+        return {**row, "status": f"ORDER_STATUS_{row['status']}"} if self.odd_statuses else row
 
     # -- time ----------------------------------------------------------------------------------------------------
 

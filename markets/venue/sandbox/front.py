@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from markets.venue.sandbox import data_errors
 from markets.venue.sandbox.cdn import Cdn
 from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.http import reply
@@ -35,7 +36,9 @@ async def _limited(sandbox: Sandbox, request: web.Request, handler: Handler) -> 
         body=body,
     )
     if verdict.refused:
-        return reply({"error": "Too Many Requests"}, status=429, headers=verdict.headers)
+        data = request.path.startswith("/data/")
+        payload = data_errors.too_many() if data else {"error": "Too Many Requests"}
+        return reply(payload, status=429, headers=verdict.headers)
     answer = await _open(sandbox, request, handler)
     answer.headers.update(verdict.headers)
     return answer

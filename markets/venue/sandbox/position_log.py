@@ -6,7 +6,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from markets.venue.ports import Side
-from markets.venue.sandbox import contracts
+from markets.venue.sandbox import contracts, market_rows
 from markets.venue.sandbox.catalogue import Catalogue
 from markets.venue.sandbox.chain import Chain, word_of
 from markets.venue.sandbox.events import MarketDef
@@ -15,6 +15,7 @@ from markets.venue.sandbox.record import PublicRecord, PublicTrade
 _SPLIT = keccak(b"PositionSplit(address,address,bytes32,bytes32,uint256[],uint256)")
 _MERGED = keccak(b"PositionsMerge(address,address,bytes32,bytes32,uint256[],uint256)")
 _REDEEMED = keccak(b"PayoutRedemption(address,address,bytes32,bytes32,uint256[],uint256)")
+_RESOLVED = keccak(b"ConditionResolution(bytes32,address,bytes32,uint256,uint256[])")
 _ZERO32 = bytes(32)
 
 
@@ -84,6 +85,11 @@ class PositionLog:
         row = self._part(wallet, first, first.token_ids[1], Side.SELL, units, cash, kind="CONVERSION")
         self._waiting.append(lambda: self._record.note(row))
         self._waiting.append(lambda: self._record.moved([*gone, *came]))
+
+    def resolved(self, market: MarketDef, payouts: tuple[int, int]) -> None:
+        question = bytes.fromhex(market_rows.question_id(market)[2:])
+        topics = (_RESOLVED, _condition(market), word_of(contracts.ORACLE), question)
+        self._emit(market, topics, abi_encode(["uint256", "uint256[]"], [2, list(payouts)]))
 
     def _redeemed(self, row: PublicTrade) -> None:
         self._record.note(row)

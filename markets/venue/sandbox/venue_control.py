@@ -18,7 +18,7 @@ from polyhub.lib import money
 class VenueRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Only what is given changes. `cdn` gives seconds by path, `builder_fees` (maker, taker) bps by builder code.
 
-    `blocked` bars the caller's region.
+    `blocked` bars the caller's region; `odd_statuses` shows the rarer spellings of states over REST.
     """
 
     rate_limits: bool | None = None
@@ -29,6 +29,7 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True):
     blocked: bool | None = None
     tell_wait: bool | None = None
     relayer_quota: int | None = None
+    odd_statuses: bool | None = None
     builder_fees: dict[str, tuple[int, int]] | None = None
 
 
@@ -108,6 +109,8 @@ class VenueControl:
             sandbox.relayer_quota = asked.relayer_quota
         if asked.builder_fees is not None:
             sandbox.builder_fees = {code.lower(): bps for code, bps in asked.builder_fees.items()}
+        if asked.odd_statuses is not None:
+            sandbox.odd_statuses = asked.odd_statuses
         if asked.tell_wait is not None:
             sandbox.windows.tell_wait = asked.tell_wait
         return reply("OK")
