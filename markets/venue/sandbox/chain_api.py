@@ -110,6 +110,7 @@ class ChainApi:
             wanted = {log.block for log in chain.logs if block_hash(log.block) == params[0]["blockHash"]}
             first, last = (min(wanted), max(wanted)) if wanted else (1, 0)
         if last - first >= _MOST_BLOCKS:
+            # The number is what public nodes allow; their words differ.
             raise RpcError(-32000, f"exceed maximum block range: {_MOST_BLOCKS}")
         return [log_row(log) for log in chain.between(first, last) if asked.wants(log)]
 

@@ -57,6 +57,7 @@ class ClobAccount:
         return reply("OK")
 
     async def create_readonly_key(self, request: web.Request) -> web.Response:
+        """Shapes of the three routes for read-only keys are (unverified); nothing here accepts such a key."""
         return reply({"apiKey": self._sandbox.keys.make_readonly(await self._owner(request))})
 
     async def list_readonly_keys(self, request: web.Request) -> web.Response:

@@ -103,7 +103,10 @@ class OrderDigest:
         return self._signed(self._domain)
 
     def is_of_other_version(self, signer: str) -> bool:
-        """Whether this is a good signature of `signer`, for the venue's other protocol version."""
+        """Whether this is a good signature of `signer`, for the venue's other protocol version.
+
+        That the venue answers it with order_version_mismatch and not with invalid signature is (unverified).
+        """
         others = (_PLAIN_DOMAIN, _NEG_RISK_DOMAIN) if self._domain == _V3_DOMAIN else (_V3_DOMAIN,)
         for domain in others:
             try:

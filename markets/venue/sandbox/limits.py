@@ -1,6 +1,6 @@
 """The venue's rate limits: sliding windows per calling address, and token buckets per signer with their headers.
 
-Off unless switched on. The windows refuse at once; the venue slows callers down first. `scale` makes every limit that
+Off unless switched on. The windows refuse at once; the venue slows callers down first, for how long is (unverified). `scale` makes every limit that
 many times smaller, so that tests reach them. Published 2026-09/10; enforcement date of the buckets (unverified).
 """
 

@@ -193,7 +193,7 @@ def gamma_market(market: MarketDef, facts: Facts) -> wire.Json:
 
 
 def gamma_condition(market: MarketDef) -> str:
-    """Gamma names a condition of the second protocol by its 31 bytes, the CLOB by 32."""
+    """Gamma names a condition of the second protocol by its 31 bytes (unverified), the CLOB by 32."""
     return market.condition_id[:64] if version(market) == "v2" else market.condition_id
 
 

@@ -34,6 +34,8 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class OrderGate:
+    """The order in which the venue checks is (unverified)."""
+
     catalogue: Catalogue
     sessions: SessionKeys
     standings: Standings

@@ -133,7 +133,7 @@ class Relayer:
         return self._session_operation(request, asked, data, told)
 
     async def revoke(self, request: web.Request) -> web.Response:
-        """The key trades no more from now on, and its open orders are swept."""
+        """The key trades no more from now on, and its open orders are swept (when exactly is unverified)."""
         await self._caller(request)
         asked = msgspec.json.decode(await request.read(), type=_Authorization)
         data = _REVOKE + abi_encode(["address"], [asked.session_signer_address.lower()])
@@ -187,7 +187,7 @@ class Relayer:
     def _owned_batch(
         self, address: str, nonce: str, deadline: str, calls: list[WalletCall], signature: str
     ) -> wallets.Wallet:
-        """The deposit wallet whose owner signed this batch. A session key's signature opens no wallet."""
+        """The deposit wallet whose owner signed this batch. A session key's signature opens no wallet (unverified)."""
         wallet = self._sandbox.catalogue.wallets.get(address.lower())
         if wallet is None or wallet.signature_type != wallets.DEPOSIT:
             raise Declined("wallet not deployed")

@@ -1,4 +1,8 @@
-"""Signers that a deposit wallet's owner allowed to trade for it, for a while and for a purpose."""
+"""Signers that a deposit wallet's owner allowed to trade for it, for a while and for a purpose.
+
+How the venue words the refusal of a key that has expired, was revoked or lacks the scope is (unverified): here it is
+that of any signer that is not the wallet's.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Times in which the matching engine takes no orders, or only some: restarts, post-only, cancel-only, disabled.
 
-After a restart (425 for everything that trades) only post-only orders are taken for about two minutes (503).
+After a restart (425 for everything that trades) only post-only orders are taken for about two minutes (503). Which
+routes answer 425, and the texts of the other two modes, are (unverified).
 """
 
 from collections.abc import Callable

@@ -198,7 +198,7 @@ class Exchange:
         if order is None or (wallet and order.new.wallet != wallet):
             return "order not found"
         if order.status is VenueOrderStatus.DELAYED:
-            return "order is delayed and can't be canceled"
+            return "order is delayed and can't be canceled"  # wording (unverified)
         if order.status is not VenueOrderStatus.LIVE:
             return "order already canceled" if order.status is VenueOrderStatus.CANCELED else "order already matched"
         market = self._markets[order.condition_id]
