@@ -20,7 +20,7 @@ from markets.services.history import QuoteTick, TradeTick
 from markets.services.interest import ShownBook
 from markets.services.quotes import TopOfBook
 from markets.venue.errors import VenueError
-from markets.venue.ports import LastTrade, Side
+from markets.venue.ports import LastTrade, LeaderTradeSeen, Side
 from polyhub.lib import clock as clocks
 from polyhub.lib import money
 from polyhub.lib.clock import Clock
@@ -42,16 +42,26 @@ QUEUE_SIZE = 20_000
 TOO_OLD = timedelta(seconds=300)
 SHOWN_LEVELS = 50
 PAST = timedelta(days=30)
+# A print without its size is looked up among the public trades, this near in time and this often.
+SIZES_EVERY_S = 2.0
+SAME_MOMENT_S = 5
+MOST_LOOKS = 5
 # An unchanged book is written again after this, so that its age stays honest.
 SHOWN_AGAIN = timedelta(seconds=5)
+Trades = Callable[[str, datetime], Awaitable[Sequence[LeaderTradeSeen]]]
 History = Callable[[str, datetime, datetime, int], Awaitable[Sequence[tuple[datetime, Decimal]]]]
 
 
 class Recorder:
-    """`run` goes on until it is cancelled. `past` asks the venue for a token's prices (since, until, minutes)."""
+    """`run` goes on until it is cancelled.
 
-    def __init__(self, *, books: BookCache, past: History, clock: Clock) -> None:
-        self._books, self._past, self._clock = books, past, clock
+    `past` asks the venue for a token's prices (since, until, minutes), `trades` for a market's public trades since.
+    """
+
+    def __init__(self, *, books: BookCache, past: History, trades: Trades, clock: Clock) -> None:
+        self._books, self._past, self._trades, self._clock = books, past, trades, clock
+        # Prints the stream told without a size, and how often each was looked for.
+        self._unsized: deque[tuple[LastTrade, int]] = deque(maxlen=QUEUE_SIZE)
         self._prints: deque[LastTrade] = deque(maxlen=QUEUE_SIZE)
         self._tops: dict[str, Top] = {}
         self._keys: dict[str, int] = {}
@@ -60,7 +70,7 @@ class Recorder:
         self._changed: set[str] = set()
         self._unwatch: dict[str, Callable[[], None]] = {}
         self._database = DatabaseThread("recorder")
-        self._counts = {"ticks": 0, "prints": 0, "stale_prints": 0, "lost_prints": 0}
+        self._counts = {"ticks": 0, "prints": 0, "stale_prints": 0, "lost_prints": 0, "unsized_prints": 0}
         books.on_trade(self._heard)
 
     async def run(self) -> None:
@@ -70,6 +80,7 @@ class Recorder:
             "look": (self.look, LOOK_EVERY_S),
             "ledger": (self.write_ledger, LEDGER_EVERY_S),
             "import": (self.import_past, IMPORT_EVERY_S),
+            "sizes": (self.find_sizes, SIZES_EVERY_S),
         }
         try:
             async with asyncio.TaskGroup() as group:
@@ -101,6 +112,8 @@ class Recorder:
         told = [self._prints.popleft() for _ in range(len(self._prints))]
         fresh = [one for one in told if now - clocks.from_ms(one.venue_ms) <= TOO_OLD]
         self._counts["stale_prints"] += len(told) - len(fresh)
+        self._unsized.extend((one, 0) for one in fresh if not one.share_units)
+        fresh = [one for one in fresh if one.share_units]
         tops = {token: top for token in self._books.token_ids if (top := self._books.top(token)) is not None}
         news = {token: top for token, top in tops.items() if self._tops.get(token) != top}
         if not fresh and not news:
@@ -132,7 +145,7 @@ class Recorder:
                 one.share_units,
             )
             for one in fresh
-            if one.token_id in self._keys and 0 < one.price_units < money.PRICE_UNITS and one.share_units > 0
+            if one.token_id in self._keys and 0 < one.price_units < money.PRICE_UNITS
         ]
         history.record(quotes=ticks, trades=prints)
         last = {one.token_id: one for one in fresh}
@@ -141,6 +154,27 @@ class Recorder:
             now=now,
         )
         interest.announce_trades(tokens=[one.token for one in prints])
+
+    async def find_sizes(self) -> None:
+        """The stream may leave a print's size out: the venue's list of public trades has it a little later."""
+        wanted = [self._unsized.popleft() for _ in range(len(self._unsized))]
+        if not wanted:
+            return
+        markets = await self._database.run(interest.conditions_of, token_ids=[one.token_id for one, _ in wanted])
+        since = clocks.from_ms(min(one.venue_ms for one, _ in wanted)) - timedelta(seconds=SAME_MOMENT_S)
+        seen: list[LeaderTradeSeen] = []
+        for condition_id in sorted(set(markets.values())):
+            seen += await asyncio.wait_for(self._trades(condition_id, since), CALL_TIMEOUT_S)
+        for one, looks in wanted:
+            found = next((trade for trade in seen if _is_same(one, trade)), None)
+            if found is not None:
+                seen.remove(found)
+                shares = money.floor_units(Decimal(found.shares))
+                self._prints.append(LastTrade(one.token_id, one.side, one.price_units, shares, one.venue_ms))
+            elif looks + 1 < MOST_LOOKS:
+                self._unsized.append((one, looks + 1))
+            else:
+                self._counts["unsized_prints"] += 1
 
     def _quote(self, token_id: str, trade: LastTrade | None, now: datetime) -> TopOfBook:
         top = self._books.top(token_id)
@@ -240,6 +274,16 @@ class Recorder:
         except Exception:
             logger.exception("Recorder step failed", extra={"step": name})
             await asyncio.sleep(RETRY_S)
+
+
+def _is_same(told: LastTrade, seen: LeaderTradeSeen) -> bool:
+    """One trade, told by the stream and listed by the Data API: its average price may differ by a rounding."""
+    return (
+        seen.token_id == told.token_id
+        and seen.side is told.side
+        and abs(Decimal(seen.price) - money.price_from_units(told.price_units)) < Decimal("0.0005")
+        and abs(seen.traded_s - told.venue_ms // 1000) <= SAME_MOMENT_S
+    )
 
 
 def _price(units: int | None) -> Decimal | None:

@@ -123,6 +123,7 @@ async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
         past=lambda token, since, until, minutes: public.price_history(
             token_id=token, since=since, until=until, minutes=minutes
         ),
+        trades=lambda condition, after: public.market_trades(condition_id=condition, after=after),
         clock=clock,
     )
     try:

@@ -47,6 +47,11 @@ def keys_of(*, token_ids: Sequence[str]) -> dict[str, int]:
     return dict(Token.objects.filter(token_id__in=token_ids).values_list("token_id", "id"))
 
 
+def conditions_of(*, token_ids: Sequence[str]) -> dict[str, str]:
+    """Conditions by token id of those the catalogue has."""
+    return dict(Token.objects.filter(token_id__in=token_ids).values_list("token_id", "market__condition_id"))
+
+
 def without_history(*, now: datetime, limit: int) -> list[tuple[int, str]]:
     """Looked-at tokens whose past was never imported."""
     rows = Token.objects.filter(interest__until_at__gt=now, history_at__isnull=True).order_by("id")

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError
 
 from markets.domain.catalogue import MarketFacts, OutcomeFacts
 from markets.models import Event, Market, Token
@@ -48,6 +49,17 @@ def test_a_placeholder_never_overwrites_what_the_venue_said() -> None:
     catalogue.ensure_placeholders(seen=told, now=NOW)
     assert Market.objects.get().question == "Rain?"
     assert not Token.objects.filter(token_id="99").exists(), "outcome 0 of the market is another token"
+
+
+def test_g2_another_token_id_for_the_same_outcome_is_not_another_market() -> None:
+    """One market, however many ids are told for it: limits and "already ordered" go by the market."""
+    catalogue.upsert_markets(markets=[FACTS], now=NOW)
+    again = [seen(token_id="11", condition_id=CONDITION), seen(token_id="12", condition_id=CONDITION)]
+    catalogue.ensure_placeholders(seen=[*again, seen(token_id="13", condition_id=CONDITION)], now=NOW)
+    assert Market.objects.count() == 1
+    assert set(Token.objects.values_list("token_id", "market__condition_id")) == {("11", CONDITION), ("12", CONDITION)}
+    with pytest.raises(IntegrityError, match="token_outcome_once"):
+        Token.objects.create(token_id="14", market=Market.objects.get(), outcome="Yes", outcome_index=0)
 
 
 def test_a_trade_without_a_condition_makes_no_market() -> None:

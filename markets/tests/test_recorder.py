@@ -14,11 +14,23 @@ from markets.domain.continuity import Subject, Trouble
 from markets.models import BookView, Candle, ContinuityDay, Incident, Interest, Quote, Token
 from markets.recorder import Recorder
 from markets.services import continuity, interest
-from markets.tests.factories import NOW, make_token
+from markets.tests.factories import NOW, make_token, seen
 from markets.tests.test_books import HandFedStream, Shelf
-from markets.venue.ports import BookLevel, BookSnapshot, FeedStatus, LastTrade, LevelChange, Side
-from polyhub.lib.clock import ReplayClock, to_ms
+from markets.tests.venue_fixtures import connected
+from markets.tests.venue_fixtures import sandbox as sandbox  # noqa: PLC0414
+from markets.venue.ports import (
+    BookLevel,
+    BookSnapshot,
+    FeedStatus,
+    LastTrade,
+    LeaderTradeSeen,
+    LevelChange,
+    Side,
+)
+from markets.venue.sandbox.testing import RunningSandbox
+from polyhub.lib.clock import ReplayClock, SystemClock, to_ms
 from polyhub.lib.threads import DatabaseThread
+from polyhub.tests.eventually import eventually_async
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,7 +42,8 @@ class Desk:
         self.clock, self.token = ReplayClock(NOW), token
         self.books = BookCache(stream=HandFedStream(), fetch=Shelf().fetch, clock=self.clock)
         self.asked: list[str] = []
-        self.recorder = Recorder(books=self.books, past=self.past, clock=self.clock)
+        self.listed: list[LeaderTradeSeen] = []
+        self.recorder = Recorder(books=self.books, past=self.past, trades=self.trades, clock=self.clock)
         self.books.need([token.token_id])
         self.books.apply(FeedStatus(connected=True))
         self.whole(4800, 5200)
@@ -40,9 +53,13 @@ class Desk:
         bids, asks = (BookLevel(bid, 10**8),), (BookLevel(ask, 2 * 10**8),)
         self.books.apply(BookSnapshot(self.token.token_id, bids, asks, at, at))
 
-    def prints(self, price: int, *, seconds_ago: float = 0) -> None:
+    def prints(self, price: int, *, seconds_ago: float = 0, shares: int = 10**7) -> None:
         at = self.clock.now() - timedelta(seconds=seconds_ago)
-        self.books.apply(LastTrade(self.token.token_id, Side.BUY, price, 10**7, to_ms(at)))
+        self.books.apply(LastTrade(self.token.token_id, Side.BUY, price, shares, to_ms(at)))
+
+    async def trades(self, condition_id: str, after: datetime) -> Sequence[LeaderTradeSeen]:
+        assert condition_id == self.token.market.condition_id
+        return [one for one in self.listed if one.traded_s >= int(after.timestamp())]
 
     async def past(
         self, token_id: str, since: datetime, until: datetime, minutes: int
@@ -94,6 +111,38 @@ def test_g1_and_w06_old_prints_told_as_news_are_dropped_and_counted() -> None:
     assert desk.recorder.detail()["stale_prints"] == 2
     assert [one.price for one in selectors.tape(token=desk.token, limit=9)] == [Decimal("0.52")]
     assert Quote.objects.get(token=desk.token).last_price == Decimal("0.52")
+
+
+def test_g3_a_print_without_its_size_is_looked_up_among_the_public_trades() -> None:
+    async def work(desk: Desk) -> None:
+        desk.prints(5200, shares=0)
+        await desk.recorder.record()
+        await desk.recorder.find_sizes()
+        assert desk.recorder.detail()["prints"] == 0, "nothing is recorded with a guessed size"
+        token_id = desk.token.token_id
+        desk.listed = [
+            seen(token_id=token_id, price="0.52", shares="7.5", side=Side.SELL),
+            seen(token_id=token_id, price="0.60", shares="8"),
+            seen(token_id=token_id, price="0.52", shares="9", at=NOW - timedelta(minutes=1)),
+            seen(token_id=token_id, price="0.5200001", shares="12.5"),
+        ]
+        await desk.recorder.find_sizes()
+        await desk.recorder.record()
+
+    desk = at_the_desk(work)
+    assert [one.shares for one in selectors.tape(token=desk.token, limit=9)] == [Decimal("12.5")]
+
+
+def test_g3_a_size_nobody_tells_is_given_up_and_counted() -> None:
+    async def work(desk: Desk) -> None:
+        desk.prints(5200, shares=0)
+        await desk.recorder.record()
+        for _ in range(9):
+            await desk.recorder.find_sizes()
+
+    desk = at_the_desk(work)
+    assert desk.recorder.detail()["unsized_prints"] == 1
+    assert selectors.tape(token=desk.token, limit=9) == []
 
 
 def test_w01_nothing_is_recorded_of_a_book_that_is_not_trusted() -> None:
@@ -197,3 +246,18 @@ async def on_a_thread(read: Callable[[], BookView]) -> BookView:
         return await database.run(read)
     finally:
         await database.close()
+
+
+async def test_g1_and_g3_the_public_trades_of_a_market_are_asked_for_with_an_age(sandbox: RunningSandbox) -> None:
+    market = sandbox.create_market("tape-of-a-market", bids=[("0.48", "100")], asks=[("0.52", "50")])
+    sandbox.leader_trade(wallet="0x" + "3f" * 20, token_id=market.yes, side="BUY", price="0.52", size="20")
+    now = SystemClock().now()
+    async with connected(sandbox) as (_, public):
+
+        async def listed() -> bool:
+            found = await public.market_trades(condition_id=market.condition_id, after=now - timedelta(minutes=1))
+            return [(one.token_id, Decimal(one.shares)) for one in found] == [(market.yes, 20)]
+
+        assert await eventually_async(listed)
+        later = now + timedelta(minutes=5)
+        assert await public.market_trades(condition_id=market.condition_id, after=later) == []

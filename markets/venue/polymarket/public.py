@@ -187,6 +187,15 @@ class PublicClient:
         rows = [row async for row in self._data("trades", _TRADES, query)]
         return _parsed(lambda: [parse.public_trade(row, received_ms=received) for row in rows])
 
+    async def market_trades(self, *, condition_id: str, after: datetime) -> list[LeaderTradeSeen]:
+        """Public trades of a market back to `after`, one row per taker, newest first; one page holds the newest."""
+        query = {"condition": condition_id, "filter_amount": "0", "limit": str(DATA_PAGE), "_": str(next(self._fresh))}
+        answer = await self._transport.read(f"{self._urls.data}/v2/trades?{urlencode(query)}")
+        received = clock.to_ms(self._transport.clock.now())
+        rows = _decoded(_TRADES, answer.body).data
+        found = _parsed(lambda: [parse.public_trade(row, received_ms=received) for row in rows])
+        return [one for one in found if one.traded_s >= int(after.timestamp())]
+
     async def wallet_positions(self, *, wallet: str) -> list[PublicPosition]:
         """Everything a wallet holds, dust included."""
         query = {"user": wallet, "filter_amount": "0", "limit": str(DATA_PAGE)}
