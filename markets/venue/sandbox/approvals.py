@@ -1,7 +1,8 @@
 """What wallets allow contracts to take, on chain and as the order book last read it.
 
 The order book answers from a cache: what happens on chain outside of it (a deposit, an approval, a split) is unknown to
-it until the owner asks for an update. Its own trades it always knows (unverified). Source: py-clob-client issues 287 and 297.
+it until the owner asks for an update. Its own trades it always knows (unverified).
+Source: py-clob-client issues 287 and 297.
 """
 
 from collections import defaultdict

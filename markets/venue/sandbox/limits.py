@@ -1,7 +1,8 @@
 """The venue's rate limits: sliding windows per calling address, and token buckets per signer with their headers.
 
-Off unless switched on. The windows refuse at once; the venue slows callers down first, for how long is (unverified). `scale` makes every limit that
-many times smaller, so that tests reach them. Published 2026-09/10; enforcement date of the buckets (unverified).
+Off unless switched on. The windows refuse at once; the venue slows callers down first, for how long is (unverified).
+`scale` makes every limit that many times smaller, so that tests reach them.
+Published 2026-09/10; enforcement date of the buckets (unverified).
 """
 
 from collections import defaultdict, deque
