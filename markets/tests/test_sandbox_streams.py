@@ -101,6 +101,17 @@ async def test_the_first_frame_twice_is_invalid_and_later_ones_name_an_operation
     assert await listener.hear() == "PONG"
 
 
+@pytest.mark.parametrize(("price", "ticks"), [("0.04", []), ("0.03", ["0.001", "0.001"])])
+async def test_a_trade_near_an_end_makes_the_tick_finer(
+    sandbox: RunningSandbox, session: aiohttp.ClientSession, price: str, ticks: list[str]
+) -> None:
+    low = sandbox.create_market("low", bids=[("0.02", "1000")], asks=[(price, "1000")])
+    listener = await market_socket(session, sandbox, *low.token_ids)
+    sandbox.leader_trade(wallet=LEADER, token_id=low.yes, side="BUY", price=price, size="10")
+    heard = [event for event in await listener.hear_all() if event["event_type"] == "tick_size_change"]
+    assert [event["new_tick_size"] for event in heard] == ticks
+
+
 async def test_own_trades_pass_matched_mined_confirmed(
     sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession, alice: Trader
 ) -> None:

@@ -36,6 +36,8 @@ from markets.venue.simulator.orders import MarketSpec, Order, OrderRejected, Tra
 from polyhub.lib import money
 
 _HEARTBEAT_MS = 10_000
+_CENT = money.PRICE_UNITS // 100
+_MIDDLE = range(4 * _CENT, 96 * _CENT + 1)
 
 
 class UnknownMarket(LookupError):
@@ -104,6 +106,7 @@ class Sandbox:
         )
         self.gate = OrderGate(self.catalogue, self.sessions, self.standings, self.view)
         self.publisher.on_trade = lambda condition_id: self.maker.taken(condition_id, now_ms=self.now_ms())
+        self.publisher.after_trade = self._refine_tick
         self._orders_of: dict[str, list[str]] = defaultdict(list)
         self._wallets_of: dict[str, list[Wallet]] = defaultdict(list)
         self._heartbeats: dict[str, _Heartbeat] = {}
@@ -358,6 +361,23 @@ class Sandbox:
         for order in self.orders_of(signer):
             self.exchange.cancel(order.new.order_hash)
         self.publisher.publish(self.now_ms())
+
+    def change_tick(self, condition_id: str, tick_units: int) -> None:
+        """New orders keep to another tick, and sockets are told. Raises UnknownMarket."""
+        market = self.catalogue.by_condition.get(condition_id)
+        if market is None:
+            raise UnknownMarket(condition_id)
+        spec = self.exchange.market(market.token_ids[0])
+        if spec is not None and spec.tick_units != tick_units:
+            self.exchange.change_tick(condition_id, tick_units)
+            self.publisher.tick_changed(condition_id, spec.tick_units, tick_units, self.now_ms())
+
+    def _refine_tick(self, condition_id: str) -> None:
+        """A market of cents gets tenths of cents once it trades near an end of the scale."""
+        first = self.catalogue.by_condition[condition_id].token_ids[0]
+        spec = self.exchange.market(first)
+        if spec is not None and spec.tick_units == _CENT and self.record.last_price[first] not in _MIDDLE:
+            self.change_tick(condition_id, _CENT // 10)
 
     def _cancel_all_of_key(self, api_key: str) -> None:
         for order_hash, owner in self.publisher.owners.items():

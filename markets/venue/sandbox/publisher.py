@@ -37,6 +37,7 @@ class Publisher:
     ) -> None:
         self.owners: dict[str, Ownership] = {}
         self.on_trade: Callable[[str], None] = lambda condition_id: None
+        self.after_trade: Callable[[str], None] = lambda condition_id: None
         self._exchange = exchange
         self._catalogue = catalogue
         self._hub = hub
@@ -175,8 +176,14 @@ class Publisher:
         if changes.trades:
             self.on_trade(condition_id)
         listeners = self._hub.market(market.token_ids)
-        if not listeners:
-            return
+        if listeners:
+            self._tell_changes(market, changes, listeners, now_ms)
+        if changes.trades:
+            self.after_trade(condition_id)
+
+    def _tell_changes(
+        self, market: MarketDef, changes: _Changes, listeners: Collection[Connection], now_ms: int
+    ) -> None:
         if changes.levels:
             self._levels_changed(market, changes.levels, listeners, now_ms)
         for trade in changes.trades:

@@ -137,14 +137,7 @@ class Replay:
         self._sandbox.publisher.publish(now)
 
     def _tick_size(self, event: TickSizeEvent) -> None:
-        definition = self._sandbox.catalogue.by_condition.get(event.condition_id)
-        if definition is None:
-            raise UnknownMarket(event.condition_id)
-        spec = self._sandbox.exchange.market(definition.token_ids[0])
-        new = money.price_to_units(event.tick_size)
-        if spec is not None and spec.tick_units != new:
-            self._sandbox.exchange.change_tick(event.condition_id, new)
-            self._sandbox.publisher.tick_changed(event.condition_id, spec.tick_units, new, self._sandbox.now_ms())
+        self._sandbox.change_tick(event.condition_id, money.price_to_units(event.tick_size))
 
     def _resolve(self, event: ResolveEvent) -> None:
         self._sandbox.market_of(event.winning_token_id)
