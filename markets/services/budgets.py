@@ -41,6 +41,7 @@ class BudgetKeeper:
         self._database = DatabaseThread("venue-budget")
         self._agreed_at: float | None = None
         self._told: dict[str, float] = {}
+        self._standstill = ""
 
     async def run(self) -> None:
         """Until canceled; then the parts are given back."""
@@ -84,7 +85,7 @@ class BudgetKeeper:
             budget.share(group, max(part, GUEST_SHARE / 2))
         self._told = {**held, **others}
         budget.hold(others)
-        self._transport.standstill = stopped or standstill
+        self._standstill = self._transport.standstill = stopped
 
     def _exchange(
         self, wanted: dict[str, float], held: dict[str, float], standstill: str
@@ -99,7 +100,8 @@ class BudgetKeeper:
             # What was heard from the others, and has only grown shorter since, is not news.
             if name not in self._told or seconds > self._told[name]:
                 shares.hold(name=_HOLD + name, seconds=seconds, reason="the venue said so")
-        if standstill:
+        if standstill and standstill != self._standstill:
+            # News from this process; once told, the database's word counts, so that a person can end it.
             shares.hold(name=_HOLD + STANDSTILL, seconds=STANDSTILL_S, reason=standstill)
         found = dict(shares.holds(prefix=_HOLD))
         _, stopped = found.pop(STANDSTILL, (0.0, ""))
@@ -116,5 +118,5 @@ class BudgetKeeper:
 
 
 def end_standstill() -> bool:
-    """Let orders leave again after a person has looked; processes that run hear of it when they start anew."""
+    """Let orders leave again after a person has looked; every process hears of it within seconds."""
     return shares.release(name=_HOLD + STANDSTILL)

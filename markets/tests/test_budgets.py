@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 from django.db.models.functions import Now
 from hypothesis import HealthCheck, given, settings
@@ -149,6 +150,16 @@ async def test_v12_a_venue_upgrade_stops_every_process_until_a_person_has_looked
             await one.once()
             await two.once()
             assert second.standstill == "changed"
+            # It stays so however often they speak, until a person ends it; then all go on.
+            for kept in (one, two, one):
+                await kept.once()
+            assert await PoolHold.objects.acount() == 1
+            assert await sync_to_async(budgets.end_standstill)()
+            for kept in (one, two):
+                await kept.once()
+            assert (first.standstill, second.standstill) == ("", "")
+            first.standstill = "changed"
+            await one.once()
             await one._leave()
             await two._leave()
     async with connected(sandbox) as (later, _):

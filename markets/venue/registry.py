@@ -8,6 +8,7 @@ from markets.books import BookCache
 from markets.shards import ShardedStream
 from markets.venue.polymarket.budget import GUEST_SHARE, READING, TRADING
 from markets.venue.polymarket.chain import ChainReader
+from markets.venue.polymarket.probes import UNREADABLE, Finding, Probes
 from markets.venue.polymarket.public import PublicClient, PublicPosition, TradingTerms
 from markets.venue.polymarket.session import PolymarketVenue
 from markets.venue.polymarket.streams import ACTIVITY_SILENCE_S, ActivityStream, MarketStream
@@ -24,12 +25,14 @@ __all__ = [
     "TRADING",
     "ActivityStream",
     "ChainReader",
+    "Finding",
     "MarketStream",
     "PublicClient",
     "PublicPosition",
     "TradingTerms",
     "Transport",
     "UnknownMode",
+    "ask_about",
     "examine",
     "open_activity_stream",
     "open_books",
@@ -42,6 +45,7 @@ __all__ = [
 
 PAPER, LIVE = "paper", "live"
 PAPER_LATENCY_S = 0.25
+PROBE_TIMEOUT_S = 30.0
 
 
 class UnknownMode(ValueError):
@@ -131,3 +135,12 @@ def open_venue(
 async def examine(venue: Venue) -> tuple[VenueCheck, ...]:
     """What stands between an account and its first order; nothing to look at on paper."""
     return await venue.examine() if isinstance(venue, PolymarketVenue) else ()
+
+
+async def ask_about(name: str, *, transport: Transport, public: PublicClient) -> Finding:
+    """One question to the venue that changes nothing; what cannot be read is a finding too."""
+    async with asyncio.timeout(PROBE_TIMEOUT_S):
+        try:
+            return await Probes(transport, public).all()[name]()
+        except UNREADABLE as error:
+            return Finding(f"{type(error).__name__}: {error}"[:300], False)

@@ -279,16 +279,7 @@ class ChainReader:
 
     async def _call(self, method: str, params: list[Any], kind: Any) -> Any:
         """One question to the node whose turn it is. Raises Unavailable."""
-        answer = await self._transport.ask(self._urls[0], body=_request(1, method, params).encode())
-        try:
-            told = msgspec.json.decode(answer.body, type=Answered)
-            if bytes(told.error) != b"null" or bytes(told.result) == b"null":
-                raise Unavailable(
-                    f"{method}: {bytes(told.error)[:200].decode('utf-8', 'replace')}", code="NODE_REFUSED"
-                )
-            return msgspec.json.decode(told.result, type=kind)
-        except msgspec.MsgspecError as error:
-            raise Unavailable(f"{method}: {error}", code="BAD_ANSWER") from error
+        return await question(self._transport, self._urls[0], method, params, kind)
 
     async def _time_of(self, block: int) -> int:
         if block not in self._times:
@@ -311,6 +302,18 @@ class ChainReader:
     def _pause(self) -> float:
         longest = min(RETRY_S * 2.0 ** min(self._failures - 1, 10), RETRY_MAX_S)
         return longest * (0.5 + self._chance.random() / 2)
+
+
+async def question(transport: Transport, node: str, method: str, params: list[Any], kind: Any) -> Any:
+    """One JSON-RPC call, its result as `kind`. Raises Refused or Unavailable."""
+    answer = await transport.ask(node, body=_request(1, method, params).encode())
+    try:
+        told = msgspec.json.decode(answer.body, type=Answered)
+        if bytes(told.error) != b"null" or bytes(told.result) == b"null":
+            raise Unavailable(f"{method}: {bytes(told.error)[:200].decode('utf-8', 'replace')}", code="NODE_REFUSED")
+        return msgspec.json.decode(told.result, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Unavailable(f"{method}: {error}", code="BAD_ANSWER") from error
 
 
 def _request(number: int, method: str, params: list[Any]) -> str:

@@ -107,6 +107,15 @@ class Transport:
             "GET", url, asked=Asked.READ, headers=headers, body=None, timeout_s=timeout_s, party=party
         )
 
+    async def headers_of(self, url: str) -> Mapping[str, str]:
+        """The headers of an answer, whatever it says. Raises Unavailable."""
+        await self.budget.take(self._endpoint("GET", url))
+        try:
+            async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=READ_S)) as response:
+                return dict(response.headers)
+        except (aiohttp.ClientError, ssl.SSLError, TimeoutError, OSError) as error:
+            raise error_map.from_exception(error, Asked.READ) from error
+
     async def ask(self, url: str, *, body: bytes, timeout_s: float = READ_S) -> Answer:
         """POST of a question that changes nothing; any answer below 400. Raises Refused or Unavailable."""
         return await self._request("POST", url, asked=Asked.READ, headers=None, body=body, timeout_s=timeout_s)
