@@ -190,6 +190,13 @@ def test_every_error_has_one_format(path: str, code: str, status: int, api: Api)
     assert answer.json()["code"] == code
 
 
+def test_json_nested_without_end_is_bad_json(world: World) -> None:
+    headers = {"Authorization": f"Token {world.api_token_text}"}
+    address, kind = "/api/v1/copy/rules/", "application/json"
+    answer = Client().post(address, data="[" * 100_000, content_type=kind, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "PARSE_ERROR")
+
+
 def test_a_missing_field_and_bad_json_have_the_same_format(api: Api) -> None:
     missing = api.send("POST", "copy/rules/", {}).json()
     assert (missing["code"], set(missing["details"])) == ("INVALID", {"sizing", "account", "leader"})
