@@ -313,3 +313,21 @@ async def test_a_resolution_passes_its_stations(
     sandbox.resolve(market.condition_id, market.no)
     _, row = await json_of(session, f"{sandbox.url}/gamma/markets/slug/{market.slug}")
     assert (row["umaResolutionStatus"], row["outcomePrices"], row["closed"]) == ("resolved", '["0","1"]', True)
+
+
+async def test_cash_that_belongs_to_no_market_is_activity_too(
+    sandbox: RunningSandbox, market: SandboxMarket, public: AsyncPublicClient, session: aiohttp.ClientSession
+) -> None:
+    await traded(sandbox, market, public)
+    sandbox.call("POST", "deposits", {"address": LEADER, "usdc": "250"})
+    sandbox.call("POST", "activity", {"wallet": LEADER, "type": "REWARD", "usdc": "1.5"})
+    url = f"{sandbox.url}/data/v2/activity?user={LEADER}"
+    _, default = await json_of(session, url)
+    assert [row["type"] for row in default["data"]] == ["REWARD", "TRADE"]
+    told = {str(one.type) for one in (await public.list_activity(user=LEADER).first_page()).items}
+    assert told == {"DEPOSIT", "REWARD", "TRADE"}
+    _, deposits = await json_of(session, f"{url}&type=DEPOSIT&exclude_deposits_withdrawals=false")
+    assert [(row["usdc_size"], row["outcome_index"]) for row in deposits["data"]] == [(250.0, 999)]
+    standing = await public.get_trader_leaderboard_standing(user=LEADER)
+    assert standing is not None
+    assert standing.volume == Decimal(100)

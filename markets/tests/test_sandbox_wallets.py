@@ -108,6 +108,23 @@ async def test_the_order_book_learns_of_a_split_when_asked_to_look(
     assert (await client.post_order(order)).ok
 
 
+async def test_orders_whose_cover_leaves_on_chain_are_canceled(
+    sandbox: RunningSandbox, connect: Connect, market: SandboxMarket
+) -> None:
+    client = await connect()
+    small, large = [
+        await client.place_limit_order(token_id=market.yes, side="BUY", price=Decimal("0.4"), size=Decimal(size))
+        for size in (10, 2_000)
+    ]
+    assert small.ok
+    assert large.ok
+    await (await client.split_position(condition_id=market.condition_id, amount=900 * MILLION)).wait()
+    assert (await client.get_order(order_id=large.order_id)).status == "CANCELED"
+    assert (await client.get_order(order_id=small.order_id)).status == "LIVE"
+    assert wallet_of(sandbox, client)["cash"] == 100 * MILLION
+    assert sandbox.state(everything=True)["conserved"]
+
+
 @pytest.mark.parametrize("neg_risk", [False, True])
 async def test_a_decided_market_is_redeemed_by_its_holder(
     sandbox: RunningSandbox, connect: Connect, neg_risk: bool

@@ -117,15 +117,25 @@ class Catalogue:
 
     def activity_row(self, trade: PublicTrade) -> wire.Json:
         """A row of /v2/activity."""
-        row = {
-            **self.trade_row(trade),
-            "type": trade.kind,
-            "usdc_size": wire.number(trade.cost_units),
-            "is_combo": False,
+        told = {"type": trade.kind, "usdc_size": wire.number(trade.cost_units), "is_combo": False}
+        if trade.kind == "TRADE":
+            return {**self.trade_row(trade), **told}
+        nowhere = {"side": "", "token_id": "", "outcome": "", "outcome_index": 999, "price": 0}
+        if trade.token_id:
+            return {**self.trade_row(trade), **told, **nowhere}
+        wallet = self._profile(trade.wallet)
+        return {
+            "proxy_wallet": wallet.address.lower(),
+            "condition_id": "",
+            "size": wire.number(trade.share_units),
+            "timestamp": trade.traded_s,
+            "transaction_hash": trade.transaction_hash,
+            **dict.fromkeys(("title", "slug", "event_slug", "icon", "bio", "profile_image"), ""),
+            "name": wallet.name,
+            "pseudonym": wallet.pseudonym,
+            **told,
+            **nowhere,
         }
-        if trade.kind != "TRADE":
-            row |= {"side": "", "token_id": "", "outcome": "", "outcome_index": 999, "price": 0}
-        return row
 
     def position_row(self, position: PublicPosition) -> wire.Json:
         """A row of /v2/positions."""

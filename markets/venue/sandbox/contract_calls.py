@@ -15,6 +15,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
+from markets.venue.ports import Side, VenueOrderStatus
 from markets.venue.sandbox import contracts, neg_risk
 from markets.venue.sandbox.approvals import Approvals, ClobView
 from markets.venue.sandbox.catalogue import Catalogue
@@ -151,15 +152,18 @@ class Contracts:
     def _transfer(self, wallet: str, target: str, values: list[Any]) -> None:
         _expect(target, contracts.PUSD)
         to, units = values[0].lower(), values[1]
+        self._set_free(wallet, units)
         self._exchange.ledger.move_cash(wallet, to, units)
         self._view.moved(wallet, -units)
         self._view.moved(to, units)
+        self._positions.transferred(wallet, to, units)
 
     def _transfer_shares(self, wallet: str, target: str, values: list[Any]) -> None:
         _expect(target, contracts.CONDITIONAL_TOKENS, contracts.POSITION_MANAGER)
         owner, to, token, units = values[0].lower(), values[1].lower(), str(values[2]), values[3]
         if owner != wallet:
             raise Reverted("need operator approval for 3rd party transfers")
+        self._set_free(wallet, units, token)
         self._exchange.ledger.move_shares(wallet, to, token, units)
         self._view.moved(wallet, -units, token_id=token)
         self._view.moved(to, units, token_id=token)
@@ -190,6 +194,7 @@ class Contracts:
     def _split_market(self, wallet: str, target: str, market: MarketDef, units: int) -> None:
         if self._approvals.cash_allowance(wallet, target) < units:
             raise Reverted("insufficient allowance")
+        self._set_free(wallet, units)
         self._exchange.ledger.split(wallet, market.condition_id, market.token_ids, units)
         self._moved(wallet, market, -units, units)
         self._positions.split(wallet, market, units)
@@ -197,6 +202,7 @@ class Contracts:
     def _merge_market(self, wallet: str, target: str, market: MarketDef, units: int) -> None:
         if not self._approvals.is_operator(wallet, contracts.token_contract(market.token_ids[0]), target):
             raise Reverted("need operator approval for 3rd party transfers")
+        self._set_free(wallet, units, *market.token_ids)
         self._exchange.ledger.merge(wallet, market.condition_id, market.token_ids, units)
         self._moved(wallet, market, units, -units)
         self._positions.merge(wallet, market, units)
@@ -226,6 +232,26 @@ class Contracts:
         for market in made:
             self._view.moved(wallet, values[2], token_id=market.token_ids[0])
         self._positions.convert(wallet, given, made, values[2], cash)
+
+    def _set_free(self, wallet: str, units: int, *tokens: str) -> None:
+        """The chain knows of no orders: those whose cover is taken away are canceled (their state is unverified).
+
+        Without tokens it is cash that is needed. Raises InsufficientFunds before any order is canceled.
+        """
+        holdings = self._exchange.ledger.wallet(wallet)
+        owned = [holdings.shares.get(token, 0) for token in tokens] or [holdings.cash]
+        if min(owned) < units:
+            raise InsufficientFunds(f"{min(owned)} units, {units} wanted")
+        for order in reversed(list(self._exchange.orders.values())):
+            new = order.new
+            if new.wallet != wallet or order.status is not VenueOrderStatus.LIVE:
+                continue
+            if tokens and new.side is Side.SELL and new.token_id in tokens:
+                enough = holdings.free_shares(new.token_id) >= units
+            else:
+                enough = bool(tokens) or new.side is Side.SELL or holdings.free_cash >= units
+            if not enough:
+                self._exchange.cancel(new.order_hash, reason="CANCELED")
 
     def _moved(self, wallet: str, market: MarketDef, cash: int, shares: int) -> None:
         self._view.moved(wallet, cash)

@@ -12,6 +12,7 @@ from markets.venue.simulator.ledger import UNLIMITED
 _DUST_DEFAULT = 0.1
 _TRADE_DEFAULT = 0.01
 _STATUSES = frozenset({"OPEN", "REDEEMABLE", "REDEEMABLE_LOST", "MERGEABLE", "CLOSED"})
+_TRANSFERS = frozenset({"DEPOSIT", "WITHDRAWAL"})
 _SORTS = {
     "CURRENT_VALUE": "current_value",
     "PRICE": "current_price",
@@ -51,9 +52,15 @@ class DataApi:
         return data_page(request, rows, self._sandbox.catalogue.trade_row)
 
     async def activity(self, request: web.Request) -> web.Response:
+        """Deposits and withdrawals are told only when asked for."""
         user_of(request)
         kinds = {kind for text in request.query.getall("type", []) for kind in text.split(",") if kind}
-        rows = [one for one in data_rows.trades_of(request, self._sandbox) if not kinds or one.kind in kinds]
+        hidden = _TRANSFERS if request.query.get("exclude_deposits_withdrawals", "true") != "false" else frozenset()
+        rows = [
+            did
+            for did in data_rows.trades_of(request, self._sandbox)
+            if did.kind not in hidden and (not kinds or did.kind in kinds)
+        ]
         if request.query.get("sort_direction") == "ASC":
             rows.reverse()
         return data_page(request, rows, self._sandbox.catalogue.activity_row)

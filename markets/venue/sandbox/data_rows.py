@@ -7,6 +7,7 @@ from aiohttp import web
 
 from markets.venue.ports import Side
 from markets.venue.sandbox import wire
+from markets.venue.sandbox.catalogue import Catalogue
 from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.data_errors import BadParameter
 from markets.venue.sandbox.http import cursor_of, offset_of, query_int, reply
@@ -51,8 +52,13 @@ def trades_of(request: web.Request, sandbox: Sandbox) -> list[PublicTrade]:
         if (not conditions or trade.condition_id in conditions)
         and (not side or trade.side is Side(side))
         and start <= trade.traded_s <= end
-        and (not event_id or events.event_id(events.by_condition[trade.condition_id]) == event_id)
+        and (not event_id or _event_of(trade, events) == event_id)
     ]
+
+
+def _event_of(trade: PublicTrade, catalogue: Catalogue) -> str:
+    market = catalogue.by_condition.get(trade.condition_id)
+    return catalogue.event_id(market) if market is not None else ""
 
 
 def large_enough(request: web.Request, default: float) -> Callable[[PublicTrade], bool]:

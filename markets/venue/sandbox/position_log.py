@@ -37,6 +37,15 @@ class PositionLog:
             tell()
         self._waiting = []
 
+    def transferred(self, wallet: str, to: str, units: int) -> None:
+        at_s, transaction = self._now_ms() // 1000, self._transaction
+        for who, kind in ((wallet, "WITHDRAWAL"), (to, "DEPOSIT")):
+            self._waiting.append(
+                lambda who=who, kind=kind: self._record.note_cash(  # type: ignore[misc]
+                    who, kind, units, at_s=at_s, transaction_hash=transaction
+                )
+            )
+
     def split(self, wallet: str, market: MarketDef, units: int) -> None:
         half = units // 2
         parts = [

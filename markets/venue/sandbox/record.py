@@ -13,7 +13,10 @@ _PRICES_KEPT = 5_000
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """One wallet's part of one transaction in one token. `kind` is one of the Data API's activity types."""
+    """One wallet's part of one transaction in one token. `kind` is one of the Data API's activity types.
+
+    Cash that belongs to no market has neither token nor condition.
+    """
 
     wallet: str
     token_id: str
@@ -95,6 +98,10 @@ class PublicRecord:
             hours, hour = self.hour_volume_units[trade.condition_id], trade.traded_s // 3_600
             hours[hour] = hours.get(hour, 0) + trade.cost_units
 
+    def note_cash(self, wallet: str, kind: str, units: int, *, at_s: int, transaction_hash: str) -> None:
+        """Cash a wallet got or gave outside of any market: deposits, withdrawals, rewards, rebates."""
+        self.note(PublicTrade(wallet, "", "", Side.BUY, units, units, 0, at_s, transaction_hash, False, kind))
+
     def note(self, trade: PublicTrade) -> None:
         """List what happened without changing positions."""
         self.trades.append(trade)
@@ -155,7 +162,8 @@ class PublicRecord:
             standing = Standing(wallet)
             for position in self.positions(wallet):
                 standing.pnl_units += position.realized_units + self.unrealized_units(position)
-            standing.volume_units = sum(trade.share_units for trade in self.by_wallet[wallet])
+            traded = (trade for trade in self.by_wallet[wallet] if trade.kind == "TRADE")
+            standing.volume_units = sum(trade.share_units for trade in traded)
             found.append(standing)
         return sorted(found, key=lambda one: (-one.pnl_units, one.wallet))
 

@@ -1,7 +1,7 @@
 """Controls of what the venue holds against accounts, when it takes orders, and how strict it is."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -61,6 +61,14 @@ class DepositRequest(msgspec.Struct, frozen=True, kw_only=True):
     usdc: Decimal
 
 
+class ActivityRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a wallet got outside of trading, as the Data API tells it; its money is not moved."""
+
+    wallet: str
+    type: Literal["REWARD", "YIELD", "MAKER_REBATE", "TAKER_REBATE", "REFERRAL_REWARD", "DEPOSIT", "WITHDRAWAL", "TIP"]
+    usdc: Decimal
+
+
 class SessionKeyRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`wallet` lets `address` trade for it. `scopes` empty takes the key away."""
 
@@ -82,6 +90,7 @@ class VenueControl:
             web.post("/_sandbox/windows", self.window),
             web.delete("/_sandbox/windows", self.clear_windows),
             web.post("/_sandbox/deposits", self.deposit),
+            web.post("/_sandbox/activity", self.activity),
             web.post("/_sandbox/session_keys", self.session_key),
             web.post("/_sandbox/relayer_keys", self.relayer_key),
         ]
@@ -154,7 +163,18 @@ class VenueControl:
         key, units = asked.address.lower(), money.to_units(asked.usdc)
         self._sandbox.exchange.ledger.deposit(key, units)
         self._sandbox.view.moved(key, units)
+        self._note(key, "DEPOSIT", units)
         return reply("OK")
+
+    async def activity(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=ActivityRequest)
+        self._note(asked.wallet.lower(), asked.type, money.to_units(asked.usdc))
+        return reply("OK")
+
+    def _note(self, wallet: str, kind: str, units: int) -> None:
+        sandbox = self._sandbox
+        transaction = sandbox.contracts.new_transaction()
+        sandbox.record.note_cash(wallet, kind, units, at_s=sandbox.now_ms() // 1000, transaction_hash=transaction)
 
     async def session_key(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=SessionKeyRequest)
