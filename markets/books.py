@@ -10,15 +10,14 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from markets.domain.book import BUY, SELL, Book
 from markets.domain.continuity import Notebook, Subject, Trouble
+from markets.kept_book import REST_TRUST_MS, UNCONFIRMED_MS, KeptBook, Top, TrustedBook, Untrusted, merged
 from markets.venue.errors import VenueError
 from markets.venue.ports import (
     BestTold,
-    BookLevel,
     BookSnapshot,
     FeedStatus,
     LastTrade,
@@ -30,13 +29,12 @@ from markets.venue.ports import (
 from polyhub.lib import clock
 from polyhub.lib.clock import Clock
 
+__all__ = ["REST_TRUST_MS", "UNCONFIRMED_MS", "BookCache", "BookStream", "Top", "TrustedBook", "Untrusted"]
+
 logger = logging.getLogger(__name__)
 
-# A book fetched over REST is believed this long without the stream.
-REST_TRUST_MS = 2_000
-# A token without news is compared with REST this often, and disbelieved when that failed for so long.
+# A token without news is compared with REST this often, and disbelieved when that failed for long.
 COMPARE_MS = 30_000
-UNCONFIRMED_MS = 90_000
 # A token nobody asked for any more is dropped.
 KEEP_MS = 600_000
 RETRY_MS = 1_000
@@ -62,63 +60,6 @@ class BookStream(Protocol):
     def events(self) -> AsyncGenerator[MarketEvent, None]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedBook:
-    """`book` is a copy of its own that never changes: it may be read on another thread.
-
-    `age_ms` is the time since it was last confirmed.
-    """
-
-    book: Book
-    age_ms: int
-    tick_units: int
-    min_share_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class Top:
-    """Best prices of a book and what stands there; a side may be empty."""
-
-    bid_units: int | None
-    ask_units: int | None
-    bid_share_units: int
-    ask_share_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class Untrusted:
-    """Why there is no book to act on: NO_BOOK, NO_ORDERBOOK, FEED_DOWN, CROSSED, DISAGREES, UNCONFIRMED."""
-
-    reason: str
-    age_ms: int
-
-
-@dataclass(slots=True)
-class _Entry:
-    book: Book = field(default_factory=Book)
-    has_book: bool = False
-    is_streamed: bool = False
-    was_dumped: bool = False
-    is_absent: bool = False
-    # The stream that carries this token is connected, as far as we were told.
-    is_connected: bool = False
-    # The venue named other best prices than this book has, and no whole book came since.
-    disagrees: bool = False
-    hash: str = ""
-    # When each level was told last, by its price, an ask's below zero: the newest word on a level stands, in whatever
-    # order it comes.
-    told: dict[int, int] = field(default_factory=dict)
-    resubscribed_ms: int = 0
-    venue_ms: int = 0
-    snapshot_ms: int = 0
-    confirmed_ms: int = 0
-    needed_ms: int = 0
-    fetched_ms: int = 0
-    tick_units: int = 100
-    min_share_units: int = 5_000_000
-    copy: Book | None = None
-
-
 class BookCache:
     """`need` and `view` never wait. `run` feeds the cache until it is cancelled."""
 
@@ -133,7 +74,7 @@ class BookCache:
         self._stream = stream
         self._fetch = fetch
         self._clock = clock
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, KeptBook] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._is_up: bool | None = None
         self._notes = notebook or Notebook()
@@ -169,7 +110,7 @@ class BookCache:
         for token_id in token_ids:
             entry = self._entries.get(token_id)
             if entry is None:
-                entry = self._entries[token_id] = _Entry()
+                entry = self._entries[token_id] = KeptBook()
                 self._fresh.append(token_id)
                 self._wake.set()
             entry.needed_ms = now
@@ -181,7 +122,7 @@ class BookCache:
             return Untrusted("NO_BOOK", 0)
         now = self._now()
         age = max(now - entry.confirmed_ms, 0)
-        reason = self._doubt(entry, now)
+        reason = entry.doubt(now)
         if reason:
             return Untrusted(reason, age)
         if entry.copy is None:
@@ -192,7 +133,7 @@ class BookCache:
     def top(self, token_id: str) -> Top | None:
         """The best prices of a trusted book, None otherwise; no copy is made."""
         entry = self._entries.get(token_id)
-        if entry is None or not entry.has_book or self._doubt(entry, self._now()):
+        if entry is None or not entry.has_book or entry.doubt(self._now()):
             return None
         bid, ask = entry.book.best_bid, entry.book.best_ask
         bid_size = 0 if bid is None else entry.book.size_at(Side.BUY.value, bid)
@@ -343,7 +284,7 @@ class BookCache:
         if change.token_id in self._watchers:
             self._tell(change.token_id)
 
-    def _take(self, entry: _Entry, snapshot: BookSnapshot, *, streamed: bool) -> None:
+    def _take(self, entry: KeptBook, snapshot: BookSnapshot, *, streamed: bool) -> None:
         """Take a whole book, but for levels of which newer was told since; one older than the last is left out."""
         # The same checksum as the stream told last is the same state, whatever the two clocks say.
         is_same_state = bool(snapshot.hash) and snapshot.hash == entry.hash
@@ -358,7 +299,7 @@ class BookCache:
             # What a connection tells first is how things are now, also for a venue whose clock went back.
             entry.told.clear()
             entry.venue_ms = entry.snapshot_ms = 0
-        bids, asks = _merged(entry, snapshot)
+        bids, asks = merged(entry, snapshot)
         if not streamed and entry.is_streamed and (bids, asks) != (entry.book.levels("BUY"), entry.book.levels("SELL")):
             self.mismatches += 1
             detail = "another book over REST"
@@ -375,18 +316,6 @@ class BookCache:
         entry.snapshot_ms = max(entry.snapshot_ms, snapshot.venue_ms)
         entry.confirmed_ms = self._now()
         entry.tick_units, entry.min_share_units = snapshot.tick_units, snapshot.min_share_units
-
-    def _doubt(self, entry: _Entry, now: int) -> str:
-        if entry.is_absent:
-            return "NO_ORDERBOOK"
-        if entry.book.crossed:
-            return "CROSSED"
-        if entry.disagrees:
-            return "DISAGREES"
-        age = now - entry.confirmed_ms
-        if entry.is_streamed:
-            return "UNCONFIRMED" if age > UNCONFIRMED_MS else ""
-        return "" if age <= REST_TRUST_MS else "FEED_DOWN"
 
     async def _follow(self) -> None:
         async with aclosing(self._stream.events()) as events:
@@ -419,9 +348,12 @@ class BookCache:
     def _is_due(self, token_id: str, now: int) -> bool:
         entry = self._entries[token_id]
         since_fetch = now - entry.fetched_ms
+        if since_fetch < 0:
+            # Our clock went back: what was planned by it is due now.
+            return True
         if entry.is_absent:
             return since_fetch >= ABSENT_RETRY_MS
-        if self._doubt(entry, now):
+        if entry.doubt(now):
             wanted_now = now - entry.needed_ms <= WANTED_MS or token_id in self._watchers
             return since_fetch >= (RETRY_MS if wanted_now else COMPARE_MS)
         return now - entry.confirmed_ms >= COMPARE_MS and since_fetch >= COMPARE_MS
@@ -452,7 +384,7 @@ class BookCache:
         if self._sampled_ms and 0 < passed < 10 * SAMPLE_MS:
             for token_id, entry in self._entries.items():
                 if not entry.is_absent:
-                    trusted = passed if entry.has_book and not self._doubt(entry, now) else 0
+                    trusted = passed if entry.has_book and not entry.doubt(now) else 0
                     self._notes.watched(Subject.ASSET, token_id, needed_ms=passed, trusted_ms=trusted)
         self._sampled_ms = now
 
@@ -474,21 +406,3 @@ class BookCache:
 
     def _now(self) -> int:
         return clock.to_ms(self._clock.now())
-
-
-def _levels(levels: Iterable[BookLevel]) -> list[tuple[int, int]]:
-    return [(level.price_units, level.share_units) for level in levels]
-
-
-def _merged(entry: _Entry, snapshot: BookSnapshot) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The snapshot's levels, best first, with those of which newer is known; forgets the older words."""
-    bids, asks = _levels(snapshot.bids), _levels(snapshot.asks)
-    entry.told = {level: at for level, at in entry.told.items() if at > snapshot.venue_ms}
-    if not entry.told:
-        return bids, asks
-    sides = {BUY: dict(bids), SELL: dict(asks)}
-    for level in entry.told:
-        side, price = (BUY, level) if level > 0 else (SELL, -level)
-        sides[side][price] = entry.book.size_at(side, price)
-    known = {side: [level for level in sides[side].items() if level[1]] for side in sides}
-    return sorted(known[BUY], reverse=True), sorted(known[SELL])

@@ -114,6 +114,32 @@ async def test_w07_an_unreadable_frame_costs_only_the_tokens_it_names() -> None:
     assert told.counts[Subject.STREAM, "market", Trouble.UNREADABLE] == 1
 
 
+@pytest.mark.parametrize("step_s", [-10, -3_600])
+async def test_c01_a_clock_that_goes_back_ends_the_trust_until_the_book_is_confirmed_anew(step_s: float) -> None:
+    kept = Kept().streamed()
+    kept.later(5)
+    await kept.cache.refresh("1")
+    kept.shelf.books["1"] = snapshot(at=kept.clock.now())
+    kept.cache.apply(snapshot(at=kept.clock.now()))
+    kept.clock._now += timedelta(seconds=step_s)
+    assert kept.reason() == "UNCONFIRMED"
+    assert kept.cache._is_due("1", kept.cache._now()), "and it is looked at at once, not when the clock has caught up"
+    await kept.cache.refresh("1")
+    assert kept.reason() == ""
+
+
+@pytest.mark.parametrize("step_s", [30, 3_600])
+async def test_c01_a_clock_that_jumps_ahead_never_makes_a_book_look_fresh(step_s: float) -> None:
+    kept = Kept().streamed()
+    kept.later(step_s)
+    view = kept.cache.view("1")
+    if step_s > books.UNCONFIRMED_MS / 1000:
+        assert kept.reason() == "UNCONFIRMED"
+    else:
+        assert isinstance(view, books.TrustedBook)
+        assert view.age_ms == step_s * 1000
+
+
 async def test_trusted_and_needed_time_are_counted_for_each_token() -> None:
     kept = Kept()
     kept.shelf.is_down = True
