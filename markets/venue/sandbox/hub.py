@@ -19,8 +19,8 @@ GOING_AWAY, REFUSED, SLOW = 1001, 1008, 1013
 class SocketRules:
     """What the venue does to sockets that do not behave.
 
-    Unverified, both to be watched for live: how long the market and user channels wait for a PING beyond the ten
-    seconds they ask for, and how many bytes a slow reader may be behind.
+    How long the market and user channels wait for a PING beyond the ten seconds they ask for, the code they close
+    with, and how many bytes a slow reader may be behind, are (unverified): leave a socket without PING, and one unread.
     """
 
     ping_within_s: float = 25.0

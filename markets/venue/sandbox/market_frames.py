@@ -21,7 +21,10 @@ def mirrored(change: LevelChanged) -> tuple[Side, int]:
 def price_change(
     market: MarketDef, levels: Iterable[LevelChanged], *, bests: tuple[Best, Best], hashes: tuple[str, str], now_ms: int
 ) -> wire.Json:
-    """One frame with both tokens of the market; `bests` and `hashes` are of their books after the change."""
+    """One frame with both tokens of the market; `bests` and `hashes` are of their books after the change.
+
+    In recordings the hash of a change equals that of the book it leads to.
+    """
     rows: list[wire.Json] = []
     for change in levels:
         places = ((change.side, change.price_units), mirrored(change))

@@ -13,7 +13,7 @@ from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.hub import MARKET, REFUSED, RTDS, SLOW, USER, Connection
 
 _INVALID = "INVALID OPERATION"
-_NOTHING_NEW = "NO NEW ASSETS"
+_NOTHING_NEW = "NO NEW ASSETS"  # as the venue's TypeScript client has it (unverified)
 _CLOSE_S = 1.0
 _CHECK_S = 1.0
 _MAX_FRAME = 1 << 20

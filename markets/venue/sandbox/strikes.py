@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from markets.venue.sandbox import windows
 from markets.venue.sandbox.core import Sandbox
 from markets.venue.sandbox.faults import AFTER, BEFORE, FaultRequest
 
@@ -27,7 +28,7 @@ class Strikes:
         body = await request.read() if request.can_read_body else b""
         for name in BEFORE:
             fault = self._hit(name, request)
-            if fault is None or _is_spared(fault, body):
+            if fault is None or (name == "post_only_mode" and windows.all_post_only(body)):
                 continue
             if name == "delay":
                 await asyncio.sleep(fault.seconds)
@@ -126,16 +127,11 @@ class Strikes:
         return str(row.get("timestamp", "")).isdecimal() and int(row["timestamp"]) * 1_000 > seen_ms
 
 
-def _is_spared(fault: FaultRequest, body: bytes) -> bool:
-    """Post-only orders pass where only they may."""
-    return fault.name == "post_only_mode" and b'"postOnly":true' in body.replace(b" ", b"")
-
-
 def _refusal(fault: FaultRequest) -> web.Response:
     headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
     if fault.name == "post_only_mode":
         payload = {
-            "error": "post-only mode: only post-only orders and cancels are allowed",
+            "error": windows.POST_ONLY_TEXT,
             "code": "post_only_mode",
             "retry_after_seconds": fault.retry_after or 1,
         }
@@ -148,8 +144,8 @@ _REFUSALS = {
     "unauthorized": (401, "Unauthorized/Invalid api key"),
     "rate_limited": (429, "Too Many Requests"),
     "engine_restarting": (425, "service not ready"),
-    "cancel_only": (503, "Trading is currently cancel-only. New orders are not accepted, but cancels are allowed."),
-    "trading_disabled": (503, "Trading is currently disabled. Check polymarket.com for updates"),
+    "cancel_only": (503, windows.CANCEL_ONLY_TEXT),
+    "trading_disabled": (503, windows.DISABLED_TEXT),
     "version_mismatch": (400, "order_version_mismatch"),
 }
 

@@ -19,6 +19,10 @@ class Mode(StrEnum):
     DISABLED = "disabled"
 
 
+CANCEL_ONLY_TEXT = "Trading is currently cancel-only. New orders are not accepted, but cancels are allowed."
+DISABLED_TEXT = "Trading is disabled. Check polymarket.com for updates"
+POST_ONLY_TEXT = "post-only mode: only post-only orders and cancels are allowed"
+
 _TRADING = ("/clob/order", "/clob/cancel", "/clob/data/", "/clob/v1/heartbeats")
 _POSTS = ("/clob/order", "/clob/orders")
 
@@ -91,21 +95,21 @@ class Windows:
         if not placing and not (mode is Mode.DISABLED and path.startswith(("/clob/order", "/clob/cancel"))):
             return None
         if mode is Mode.CANCEL_ONLY:
-            text = "Trading is currently cancel-only. New orders are not accepted, but cancels are allowed."
-            return Refusal(503, {"error": text})
+            return Refusal(503, {"error": CANCEL_ONLY_TEXT})
         if mode is Mode.DISABLED:
-            return Refusal(503, {"error": "Trading is disabled. Check polymarket.com for updates"})
-        return None if _all_post_only(body) else Refusal(503, self._post_only(left_s), wait)
+            return Refusal(503, {"error": DISABLED_TEXT})
+        return None if all_post_only(body) else Refusal(503, self._post_only(left_s), wait)
 
     def _post_only(self, left_s: float) -> dict[str, Any]:
         payload: dict[str, Any] = {
-            "error": "post-only mode: only post-only orders and cancels are allowed",
+            "error": POST_ONLY_TEXT,
             "code": "post_only_mode",
         }
         return {**payload, "retry_after_seconds": max(round(left_s), 1)} if self.tell_wait else payload
 
 
-def _all_post_only(body: bytes) -> bool:
+def all_post_only(body: bytes) -> bool:
+    """Whether every order of a POST may pass where only post-only ones do."""
     try:
         posts = _MANY.decode(body) if body.lstrip().startswith(b"[") else [_ONE.decode(body)]
     except msgspec.MsgspecError:
