@@ -8,7 +8,7 @@ from accounts.api import AccountViewSet, TokenViewSet
 from copytrade.api import DecisionViewSet, RuleViewSet
 from scanner.api import LeaderViewSet
 from trading.api import OrderViewSet, PositionViewSet
-from trading.market_api import MarketViewSet
+from trading.market_api import DataMetrics, MarketViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("orders", OrderViewSet, basename="api-orders")
@@ -27,6 +27,7 @@ leaders.register("markets", MarketViewSet, basename="api-markets")
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(throttle_classes=[]), name="api-schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
+    path("data/metrics/", DataMetrics.as_view(), name="api-data-metrics"),
     path("", include(router.urls)),
     path("", include(leaders.urls)),
 ]

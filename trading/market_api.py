@@ -3,15 +3,17 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts.services.tokens import Scope
-from markets import selectors
+from markets import metrics, selectors
 from markets.models import Candle, Market, Token
 from markets.services import history, interest
 from polyhub.api import Paging
@@ -171,3 +173,14 @@ class MarketViewSet(viewsets.ReadOnlyModelViewSet[Market]):
         if token is None:
             raise selectors.MarketNotFound("The venue has not named the outcomes of this market.")
         return token
+
+
+class DataMetrics(APIView):
+    """Figures of the data for Prometheus: today's trust and troubles, each source's part, the catalogue's age."""
+
+    required_scopes = {"GET": Scope.READ_MARKET}
+
+    @extend_schema(responses={(200, "text/plain"): str})
+    def get(self, request: Request) -> HttpResponse:
+        text = metrics.exposition(now=SystemClock().now())
+        return HttpResponse(text, content_type=metrics.CONTENT_TYPE)

@@ -141,6 +141,7 @@ ROWS: dict[str, Row] = {
     "api-markets-book": Row(S, path=condition),
     "api-markets-trades": Row(S, path=condition),
     "api-markets-candles": Row(S, path=condition),
+    "api-data-metrics": Row(S),
     # Signing in and a person's own second factor; these take no id of anybody.
     "account_login": Row(P, alice=to(302)),
     "account_signup": Row(P, alice=to(302)),

@@ -195,6 +195,21 @@ def test_the_data_page_tells_coverage_and_what_went_wrong(alice: Client, world: 
         assert part in page, part
 
 
+def test_the_metrics_tell_trust_and_troubles(alice: Client, world: World) -> None:
+    from markets.domain.continuity import Notebook, Subject, Trouble
+    from markets.services import continuity
+
+    now = SystemClock().now()
+    notes = Notebook()
+    notes.watched(Subject.ASSET, world.token.token_id, needed_ms=1_000, trusted_ms=750)
+    notes.note(Trouble.RECONNECT, Subject.STREAM, "market", at_ms=0)
+    continuity.store(told=notes.take(), now=now)
+    told = alice.get(reverse("api-data-metrics")).content.decode()
+    assert "polyhub_books_trusted_ratio 0.75" in told
+    assert 'polyhub_data_troubles_today{kind="reconnects"} 1.0' in told
+    assert 'polyhub_leader_trades_seen{source="rtds"}' in told
+
+
 def test_a_book_that_is_gone_is_not_shown_as_empty(alice: Client, world: World) -> None:
     BookView.objects.all().delete()
     assert "Waiting for the book" in alice.get(address(world.token)).content.decode()
