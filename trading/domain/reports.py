@@ -63,13 +63,12 @@ class CancelWanted:
 
 @dataclass(frozen=True, slots=True)
 class OpenWork:
-    """What a reconciliation of one account has to look at. `token_ids` are the tokens it holds or may hold."""
+    """What a reconciliation of one account has to look at."""
 
     unknown: tuple[SentOrder, ...]
     live: tuple[SentOrder, ...]
     watched: tuple[SentOrder, ...]
     trades_after: datetime
-    token_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from trading.engine.sending import Sender
 logger = logging.getLogger(__name__)
 
 CANCEL_RETRY_S = 1.0
+CROWDED_S = 2.0
 
 
 class ReconcileNow:
@@ -200,7 +201,7 @@ class AccountLoop:
                 await _wait(self._book_now, wait if due is None else min(wait, due))
             await self._recovery.look_up_due()
             if self._now_s() >= self._reconcile_due:
-                await self._reconcile()
+                await self._reconcile_again()
 
     async def _book(self, news: News) -> None:
         match news:
@@ -213,9 +214,9 @@ class AccountLoop:
             case StreamStatus():
                 # What happened while the stream was away is only known by asking.
                 if news.connected:
-                    await self._reconcile()
+                    await self._reconcile_again()
             case ReconcileNow():
-                await self._reconcile()
+                await self._reconcile_again()
             case _:
                 seen = OrderSeen(news.order_hash, news.status, news.trade_ids, news.matched_share_units)
                 await self._journal.seen(self.account_id, [seen])
@@ -237,6 +238,15 @@ class AccountLoop:
         share = 1.0 if self._reconcile_due else 0.5 + self.account_id.int % 1000 / 2000
         self._reconcile_due = self._now_s() + self._policy.reconcile_every_s * share
         await self._journal.state(self.account_id, self.state, detail=self.detail, reconciled=True)
+
+    async def _reconcile_again(self) -> None:
+        """Looking back may wait its turn: orders go on while the venue's rate limit has no room for it."""
+        try:
+            await self._reconcile()
+        except Unavailable as error:
+            if error.code != "RATE_LIMITED":
+                raise
+            self._reconcile_due = self._now_s() + max(error.retry_after_s or 0.0, CROWDED_S)
 
     async def _pump(self) -> None:
         """Own events of the venue, in the order they come."""

@@ -148,7 +148,6 @@ class MemoryJournal:
             live=sent[OrderStatus.OPEN] + sent[OrderStatus.PARTIALLY_FILLED],
             watched=sent[OrderStatus.PRESUMED_NOT_PLACED],
             trades_after=first,
-            token_ids=tuple(sorted({row.pending.terms.token_id for row in self.orders.values() if row.fills})),
         )
 
     async def balances(self, account_id: UUID, balances: Balances) -> None:

@@ -120,7 +120,7 @@ class Recovery:
         await self._journal.trades(self._account_id, trades)
         await self._live(work)
         await self._watched(work)
-        await self._journal.balances(self._account_id, await self._ask(self._venue.balances(work.token_ids)))
+        await self._journal.balances(self._account_id, await self._ask(self._venue.balances(())))
 
     async def _live(self, work: OpenWork) -> None:
         listed = {order.order_hash: order for order in await self._ask(self._venue.open_orders())}

@@ -14,7 +14,7 @@ from markets.venue.ports import OrderTerms, OrderType, Side
 from polyhub.lib import money, prepared
 from trading.domain.orders import LIVE_AT_VENUE, EngineState, FillStatus, OrderStatus
 from trading.domain.reports import CancelWanted, OpenWork, PendingOrder, SentOrder
-from trading.models import Engine, Fill, Order, Position
+from trading.models import Engine, Fill, Order
 
 _LIVE = [OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED]
 _UNSETTLED = [FillStatus.MATCHED, FillStatus.RETRYING, FillStatus.MINED]
@@ -91,13 +91,11 @@ def open_work(*, account_id: UUID, now: datetime) -> OpenWork:
     unknown = sent_orders(orders.filter(status=OrderStatus.SENT))
     live = sent_orders(orders.filter(status__in=_LIVE))
     watched = sent_orders(orders.filter(status=OrderStatus.PRESUMED_NOT_PLACED, watch_until__gt=now))
-    held = Position.objects.filter(account_id=account_id, shares__gt=0).values_list("token__token_id", flat=True)
     return OpenWork(
         unknown=unknown,
         live=live,
         watched=watched,
         trades_after=_trades_after(account_id, unknown, now),
-        token_ids=tuple(sorted(held)),
     )
 
 

@@ -41,6 +41,7 @@ class ScriptedVenue:
     resting: bool = False
     open_errors: deque[VenueError] = field(default_factory=deque)
     prepare_errors: deque[VenueError] = field(default_factory=deque)
+    look_back_errors: deque[VenueError] = field(default_factory=deque)
     orders: dict[str, VenueOrder] = field(default_factory=dict)
     filled: list[VenueTrade] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
@@ -112,6 +113,8 @@ class ScriptedVenue:
         return [order for order in self.orders.values() if order.status is VenueOrderStatus.LIVE]
 
     async def trades(self, *, after: datetime) -> Sequence[VenueTrade]:
+        if self.look_back_errors:
+            raise self.look_back_errors.popleft()
         return [trade for trade in self.filled if trade.venue_at >= after]
 
     async def balances(self, token_ids: Sequence[str]) -> Balances:

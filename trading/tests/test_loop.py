@@ -16,7 +16,7 @@ from polyhub.lib.held_lease import HeldLease, boot_clock
 from polyhub.tests.eventually import eventually_async
 from trading.domain.orders import EngineState, OrderStatus
 from trading.domain.reports import CancelWanted, LeaseLost, PendingOrder
-from trading.engine.loop import AccountLoop
+from trading.engine.loop import AccountLoop, ReconcileNow
 from trading.engine.memory import MemoryJournal, MemoryOrder
 from trading.engine.ports import Policy
 from trading.tests.scripted_venue import Say, ScriptedVenue
@@ -112,6 +112,21 @@ async def test_nothing_is_sent_before_the_first_reconciliation(desk: Desk) -> No
     states = [state for state, _ in desk.journal.states]
     assert states.index(EngineState.RECOVERY) < states.index(EngineState.RUNNING)
     assert desk.venue.opened == 3
+
+
+async def test_orders_go_on_while_looking_back_has_to_wait_its_turn(desk: Desk) -> None:
+    async with desk.running():
+        await reaches(desk.order(), OrderStatus.FILLED)
+        desk.venue.look_back_errors.append(Unavailable("our part is used up", code="RATE_LIMITED"))
+        desk.loop.offer(ReconcileNow())
+
+        async def was_told() -> bool:
+            return not desk.venue.look_back_errors
+
+        await eventually_async(was_told)
+        await reaches(desk.order(), OrderStatus.FILLED)
+    assert EngineState.RECOVERY not in [state for state, _ in desk.journal.states]
+    assert desk.venue.opened == 1
 
 
 async def test_bytes_that_never_arrived_are_sent_again_unchanged(desk: Desk) -> None:
