@@ -183,9 +183,13 @@ class PublicClient:
         query = {"user": wallet, "taker_only": "false", "filter_amount": "0", "limit": str(DATA_PAGE)}
         if after is not None:
             query["start"] = str(int(after.timestamp()))
-        received = clock.to_ms(self._transport.clock.now())
         rows = [row async for row in self._data("trades", _TRADES, query)]
-        return _parsed(lambda: [parse.public_trade(row, received_ms=received) for row in rows])
+        # Nothing older than asked for, whatever the venue calls recent: quiet markets have answered with months.
+        oldest = int(after.timestamp()) if after is not None else 0
+        received = clock.to_ms(self._transport.clock.now())
+        return _parsed(
+            lambda: [parse.public_trade(row, received_ms=received) for row in rows if row.timestamp >= oldest]
+        )
 
     async def market_trades(self, *, condition_id: str, after: datetime) -> list[LeaderTradeSeen]:
         """Public trades of a market back to `after`, one row per taker, newest first; one page holds the newest."""
