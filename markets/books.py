@@ -10,7 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Protocol, cast
+from typing import Protocol
 
 from markets.domain.book import BUY, SELL, Book
 from markets.domain.continuity import Notebook, Subject, Trouble
@@ -196,12 +196,11 @@ class BookCache:
 
     def apply(self, event: MarketEvent) -> None:
         """One event of the stream. Hot path: 1 us for a change of one level."""
-        kind = type(event)
-        if kind is LevelChange:
-            self._change(cast(LevelChange, event))
+        if type(event) is LevelChange:
+            self._change(event)
             return
-        if kind is BestTold:
-            self._compare(cast(BestTold, event))
+        if type(event) is BestTold:
+            self._compare(event)
             return
         match event:
             case LastTrade():
@@ -245,12 +244,9 @@ class BookCache:
         if entry is None or not entry.has_book or told.venue_ms < entry.venue_ms:
             return
         entry.hash = told.hash
-        book = entry.book
-        if book.best_bid == told.bid_units and book.best_ask == told.ask_units:
+        if entry.book.is_best(told.bid_units, told.ask_units) or entry.disagrees or not entry.is_streamed:
             return
-        if entry.disagrees or not entry.is_streamed:
-            return
-        ours = (book.best_bid, book.best_ask)
+        ours = (entry.book.best_bid, entry.book.best_ask)
         entry.disagrees = True
         detail = f"best {ours[0]}/{ours[1]}, the venue says {told.bid_units}/{told.ask_units}"
         self._notes.note(Trouble.DISAGREEMENT, Subject.ASSET, told.token_id, at_ms=self._now(), detail=detail)

@@ -325,6 +325,12 @@ def print_payloads(*, token: int, after: datetime | None, limit: int = 100) -> l
         ]
 
 
+def least_seen_leaders(*, since: datetime, limit: int = 10) -> list[Coverage]:
+    """Watched wallets whose trades the live feed told least completely, the worst first."""
+    seen = coverage(wallets=list(watched_wallets()), since=since)
+    return sorted(seen.values(), key=lambda one: (one.share or 0, one.wallet))[:limit]
+
+
 def categories() -> list[str]:
     """Categories of open markets, the most frequent first."""
     counted = Market.objects.filter(closed=False).exclude(category="").values("category")

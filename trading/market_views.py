@@ -160,6 +160,7 @@ class DataStatus(Page):
             worst=markets.least_covered(day=self.now.date()),
             leaders=markets.leader_sources(since=self.now - timedelta(days=1)),
             sources=SOURCES,
+            least_seen=markets.least_seen_leaders(since=self.now - timedelta(days=1)),
             incidents=markets.incidents()[:30],
             walk=markets.catalogue_pass(),
             **kwargs,

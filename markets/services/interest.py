@@ -12,6 +12,7 @@ from markets.models import BookView, Interest, Token
 
 # A page that stays open asks again well before this.
 KEPT = timedelta(seconds=90)
+ENOUGH = timedelta(seconds=45)
 BOOKS_CHANNEL, INTEREST_CHANNEL = "market_books", "market_interest"
 
 
@@ -29,8 +30,17 @@ class ShownBook:
 
 @transaction.atomic
 def look(*, token_ids: Sequence[int], now: datetime) -> None:
-    """Somebody looks at these tokens (their keys) for the next while; the feed hears of new ones on commit."""
-    rows = [Interest(token_id=token_id, until_at=now + KEPT) for token_id in sorted(set(token_ids))]
+    """Somebody looks at these tokens (their keys) for the next while; the feed hears of new ones on commit.
+
+    A page asks each time it refreshes a part of itself: most of these calls find that enough was asked for.
+    """
+    wanted = set(token_ids)
+    wanted -= set(
+        Interest.objects.filter(token__in=wanted, until_at__gt=now + ENOUGH).values_list("token_id", flat=True)
+    )
+    if not wanted:
+        return
+    rows = [Interest(token_id=token_id, until_at=now + KEPT) for token_id in sorted(wanted)]
     Interest.objects.bulk_create(rows, update_conflicts=True, unique_fields=["token"], update_fields=["until_at"])
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, '')", [INTEREST_CHANNEL])

@@ -36,6 +36,8 @@ PAGES = (
     "/activity/",
     "/orders/",
     "/positions/",
+    "/markets/",
+    "/data/",
     "/accounts/",
     "/accounts/create/",
     "/accounts/tokens/",
@@ -44,6 +46,7 @@ PAGES = (
 # Pages reached through the first such link of another page.
 FOLLOWED = (
     ("/leaders/", "/leaders/0x"),
+    ("/markets/", "/markets/0x"),
     ("/leaders/", "/copy/follow/"),
     ("/copy/", "/copy/rules/"),
     ("/orders/", "/orders/"),

@@ -12,7 +12,9 @@ from channels.db import database_sync_to_async
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
@@ -190,6 +192,16 @@ def test_the_api_tells_the_same(alice: User, token: Token) -> None:
     assert client.get(reverse("api-markets-candles", kwargs=where), {"span_s": 7}).status_code == 400
     listed = client.get(reverse("api-markets-list"), {"search": "number"}).json()["results"]
     assert listed[0]["outcomes"][0]["token"] == token.token_id
+
+
+def test_looking_again_and_again_writes_nothing_until_it_is_needed(token: Token) -> None:
+    now = SystemClock().now()
+    interest.look(token_ids=[token.pk], now=now)
+    with CaptureQueriesContext(connection) as asked:
+        interest.look(token_ids=[token.pk], now=now + timedelta(seconds=30))
+    assert not [query for query in asked.captured_queries if "INSERT" in query["sql"] or "notify" in query["sql"]]
+    interest.look(token_ids=[token.pk], now=now + timedelta(seconds=60))
+    assert interest.looked_at(now=now + timedelta(seconds=149))
 
 
 def test_interest_ends_by_itself(token: Token) -> None:
