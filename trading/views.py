@@ -63,4 +63,5 @@ class Positions(Page):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         portfolio = selectors.portfolio_of(user=self.user, mode=self.mode)
-        return super().get_context_data(portfolio=portfolio, holdings=portfolio.holdings, **kwargs)
+        page = page_of(self.request, portfolio.holdings)
+        return super().get_context_data(portfolio=portfolio, page=page, holdings=page.object_list, **kwargs)

@@ -14,7 +14,7 @@ from copytrade.models import CopyRule
 from copytrade.services import preview
 from copytrade.services.rules import RuleInput
 from copytrade.tests import factories as copying
-from markets.models import Quote
+from markets.models import Quote, Token
 from markets.tests import factories as venue
 from markets.venue.ports import Side
 from polyhub import system, views
@@ -23,6 +23,7 @@ from polyhub.lib.models import Service
 from polyhub.tests import world as worlds
 from polyhub.tests.world import LEADER, World
 from trading import selectors as trading
+from trading.models import Position
 from trading.services import balances
 from trading.services.work import Shard
 
@@ -279,6 +280,26 @@ def test_the_page_of_a_wallet_names_the_markets_it_traded(world: World, alice: C
 def test_a_position_whose_market_has_no_quote_is_shown_without_one(name: str, world: World, alice: Client) -> None:
     Quote.objects.all().delete()
     assert worlds.QUESTION in alice.get(reverse(name)).content.decode()
+
+
+def test_many_positions_come_page_by_page(world: World, alice: Client) -> None:
+    market = world.token.market
+    for number in range(60):
+        token = Token.objects.create(
+            market=market, token_id=f"9{number:05}", outcome=f"{number}", outcome_index=number + 2
+        )
+        Position.objects.create(
+            account=world.account,
+            token=token,
+            shares=5,
+            cost_usdc=number + 1,
+            opened_at=worlds.NOW,
+            updated_at=worlds.NOW,
+        )
+    first, second = (alice.get(f"{reverse('positions')}?page={page}").content.decode() for page in (1, 2))
+    assert (first.count('class="lead"'), second.count('class="lead"')) == (50, 11)
+    assert "1–50 of 61" in first
+    assert "?part=positions&amp;page=2" in second
 
 
 @pytest.mark.parametrize("quote", [{"best_bid": "0.3"}, {"last_price": "0.2"}, None])
