@@ -87,6 +87,13 @@ def why_not(host: str, port: int) -> str:
     return ""
 
 
+def own_addresses() -> list[str]:
+    """The IP addresses of this machine as they stand in a web address; those that need a zone are left out."""
+    found = [row for rows in psutil.net_if_addrs().values() for row in rows]
+    plain = [row.address for row in found if row.family == socket.AF_INET]
+    return plain + [f"[{row.address}]" for row in found if row.family == socket.AF_INET6 and "%" not in row.address]
+
+
 class Running:
     """The record of the processes that run now (var/run/up.json), kept while the lock beside it is held."""
 

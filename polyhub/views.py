@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -41,6 +42,10 @@ class SystemStrip(Page):
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, DisallowedHost):
+        return problem(
+            request, 400, advice="PolyHub does not answer to this address: ALLOWED_HOSTS lists those it knows."
+        )
     return problem(request, 400)
 
 

@@ -228,6 +228,13 @@ def test_a_session_that_ended_under_an_open_page_leads_to_sign_in(db: None) -> N
     assert reverse("account_login") in response.headers["HX-Redirect"]
 
 
+def test_a_host_we_do_not_know_is_told_what_would_make_it_known() -> None:
+    answer = Client(headers={"host": "other.example"}).get("/")
+    assert answer.status_code == 400
+    assert "ALLOWED_HOSTS" in answer.content.decode()
+    assert "other.example" not in answer.content.decode()
+
+
 def test_an_unknown_address_is_a_designed_page_a_note_or_json() -> None:
     client = Client()
     page = client.get("/nowhere/")

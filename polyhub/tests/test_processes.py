@@ -11,6 +11,7 @@ import pytest
 from honcho.environ import parse_procfile
 
 from polyhub import processes
+from polyhub.management.commands import up
 from polyhub.tests.eventually import eventually
 
 
@@ -85,3 +86,13 @@ def test_what_a_killed_run_left_behind_is_ended_by_the_next(tmp_path: Path, slee
     (tmp_path / "run" / "up.json").write_text(json.dumps(left))
     with processes.Running(tmp_path).claim(address="x"):
         eventually(lambda: psutil.Process(sleeper.pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_product_open_to_the_network_answers_to_this_machines_addresses() -> None:
+    def known(host: str) -> set[str]:
+        return set(up.child_env(host, demo=False)["ALLOWED_HOSTS"].split(","))
+
+    assert "127.0.0.1" in processes.own_addresses()
+    assert known("0.0.0.0") >= {*processes.own_addresses(), socket.gethostname()}
+    assert not known("127.0.0.1") & ({*processes.own_addresses(), socket.gethostname()} - {"127.0.0.1", "[::1]"})
+    assert "[fd00::7]" in known("fd00::7")

@@ -20,6 +20,7 @@ from polyhub.lib.clock import SystemClock
 READY_WITHIN_S = 60.0
 # A deposit is added each time: two threads must not both find a wallet without money.
 _FUNDING = threading.Lock()
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
 
@@ -70,7 +71,7 @@ class Command(BaseCommand):
         (settings.VAR_DIR / "run" / "Procfile").write_text(processes.procfile(found))
         watch = supervisor.Supervisor(
             found,
-            env=_child_env(host, demo=with_demo),
+            env=child_env(host, demo=with_demo),
             cwd=str(settings.BASE_DIR),
             output=sys.stdout,
             on_start=running.record,
@@ -116,6 +117,10 @@ def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, 
     if demo:
         for line in _demo().welcome():
             watch.say(line)
+        if host not in LOOPBACK:
+            watch.say(
+                "Others can reach this address, and the demo's passwords are known to all: --no-demo leaves it out."
+            )
 
 
 def _is_of_this_run(answer: dict[str, Any], age_s: float) -> bool:
@@ -171,10 +176,10 @@ def _check_ports(host: str, port: int, sandbox_url: str | None) -> None:
             )
 
 
-def _child_env(host: str, *, demo: bool) -> dict[str, str]:
+def child_env(host: str, *, demo: bool) -> dict[str, str]:
     hosts = [*settings.ALLOWED_HOSTS, "127.0.0.1", "localhost"]
-    if host not in {"127.0.0.1", "localhost", "::1"}:
-        hosts += [socket.gethostname(), *([] if host in EVERYWHERE else [host])]
+    if host not in LOOPBACK:
+        hosts += [socket.gethostname(), *(processes.own_addresses() if host in EVERYWHERE else [_bracketed(host)])]
     return {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
@@ -191,8 +196,11 @@ def _demo() -> Any:
 
 
 def _address(host: str, port: int) -> str:
-    local = _local(host)
-    return f"http://[{local}]:{port}" if ":" in local else f"http://{local}:{port}"
+    return f"http://{_bracketed(_local(host))}:{port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _local(host: str) -> str:
