@@ -5,6 +5,7 @@ waits in a bounded queue. Nothing here decides or trades.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from django.db import InterfaceError, OperationalError
 from markets import selectors
 from markets.books import BookCache, Untrusted
 from markets.domain.catalogue import MarketFacts
-from markets.services import catalogue, leader_trades, quotes, watch
+from markets.services import catalogue, chain_trades, leader_trades, quotes, watch
 from markets.services.leader_trades import Recorded
 from markets.services.quotes import TopOfBook
 from markets.venue.errors import VenueError
@@ -45,6 +46,8 @@ QUOTE_REFRESH = timedelta(seconds=10)
 RETRY_S = 0.5
 CALL_TIMEOUT_S = 15.0
 DRAIN_S = 5.0
+# How long the chain's word waits for the other sources to tell the same fill first.
+CHAIN_PATIENCE_MS = 3_000
 QUEUE_SIZE = 20_000
 BATCH = 500
 MARKETS_PER_CALL = 50
@@ -84,7 +87,15 @@ class FeedService:
         self._connected = False
         self._last_event_at: datetime | None = None
         self._chain_connected = False
-        self._counts = {"seen": 0, "chain_seen": 0, "recorded": 0, "unreadable": 0, "late_found": 0}
+        self._from_chain: list[LeaderTradeSeen] = []
+        self._counts = {
+            "seen": 0,
+            "chain_seen": 0,
+            "chain_differing": 0,
+            "recorded": 0,
+            "unreadable": 0,
+            "late_found": 0,
+        }
         self._lag_ms: int | None = None
 
     async def run(self, *, stop: asyncio.Event) -> None:
@@ -98,7 +109,7 @@ class FeedService:
             "quotes": self._quote,
         }
         if self._sources.chain is not None:
-            steps["chain"] = self._read_chain
+            steps |= {"chain": self._read_chain, "confirm": self._confirm}
         recorder = asyncio.create_task(self._forever("record", self._record), name="feed-record")
         tasks = [asyncio.create_task(self._forever(name, step), name=f"feed-{name}") for name, step in steps.items()]
         try:
@@ -160,7 +171,23 @@ class FeedService:
                 self._chain_connected = event.connected
                 continue
             self._counts["chain_seen"] += 1
-            await self._queue.put(event)
+            # A database that is away for so long costs nothing for good: the Data API is asked again.
+            if len(self._from_chain) < QUEUE_SIZE:
+                self._from_chain.append(event)
+
+    async def _confirm(self) -> None:
+        """The chain's fills after the other sources had their time: at once while the activity stream is away."""
+        await asyncio.sleep(RETRY_S)
+        patience_ms = CHAIN_PATIENCE_MS if self._connected else 0
+        due_ms = clocks.to_ms(self._clock.now()) - patience_ms
+        due = list(itertools.takewhile(lambda event: event.received_ms <= due_ms, self._from_chain[:BATCH]))
+        if not due:
+            return
+        confirmed = await self._slow.run(chain_trades.record, seen=due, now=self._clock.now())
+        # Only what is stored is forgotten: a database that is away gets it again.
+        del self._from_chain[: len(due)]
+        self._counts["chain_differing"] += confirmed.differing
+        self._note(confirmed.recorded)
 
     async def _record(self) -> None:
         batch = [await self._queue.get()]

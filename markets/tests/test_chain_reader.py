@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -11,13 +12,14 @@ import msgspec
 import pytest
 from eth_abi.abi import encode as abi_encode
 
-from markets.tests.venue_fixtures import connected
+from markets.tests.venue_fixtures import approved, connected, live_session
 from markets.tests.venue_fixtures import sandbox as sandbox  # noqa: PLC0414
 from markets.venue.polymarket import chain
 from markets.venue.polymarket.chain import ChainReader, LogRow
-from markets.venue.ports import FeedStatus, LeaderTradeSeen, Side
+from markets.venue.ports import FeedStatus, LeaderTradeSeen, OrderType, Side
 from markets.venue.sandbox.market_maker import WALLET
 from markets.venue.sandbox.testing import RunningSandbox, SandboxMarket
+from polyhub.lib.clock import SystemClock
 
 LEADER, OTHER = "0x" + "1a" * 20, "0x" + "2b" * 20
 _slugs = count()
@@ -108,6 +110,27 @@ async def test_a_makers_fill_is_told_too(sandbox: RunningSandbox, market: Sandbo
         assert {fill.transaction_hash for fill in fills} == {transaction}
         assert leader in {fill.wallet for fill in fills}
         assert len({fill.wallet for fill in fills}) == 2
+
+
+@pytest.mark.parametrize("ws", [True, False], ids=["socket", "polling"])
+async def test_an_order_filled_at_several_prices_is_one_fill_at_their_average(
+    sandbox: RunningSandbox, leader: str, ws: bool
+) -> None:
+    market = sandbox.create_market(
+        f"chain-{next(_slugs)}", bids=[("0.48", "500")], asks=[("0.50", "10"), ("0.51", "10"), ("0.52", "100")]
+    )
+    async with live_session(sandbox) as session, reader(sandbox, leader, ws=ws) as watching:
+        watching.watch([session.account.trading_address])
+        async with aclosing(watching.events()) as events:
+            await until_open(events)
+            order = approved(market.yes, Side.BUY, OrderType.FAK, price=52, shares=30, now=SystemClock().now())
+            prepared = await session.venue.prepare(order)
+            await session.venue.send(prepared)
+            (fill,) = await next_fills(events)
+        found = await session.venue.order_by_hash(prepared.order_hash)
+        assert found is not None
+        assert Decimal(fill.shares) == Decimal(found.matched_share_units).scaleb(-6)
+        assert 0.50 < float(fill.price) < 0.52
 
 
 async def test_w05_what_happened_while_disconnected_is_told_after_the_gap_and_once(

@@ -176,6 +176,27 @@ def test_the_chain_confirms_what_the_socket_told_and_tells_what_it_missed() -> N
     assert (missed.rtds_at, missed.chain_at is not None) == (None, True)
 
 
+def test_a_fill_the_chain_cuts_differently_is_not_told_twice() -> None:
+    token = make_token()
+    watch.watch(addresses=[LEADER], now=NOW)
+    known = "0x" + "ab" * 32
+
+    async def scenario(venue: MemoryVenue, feed: FeedService, database: DatabaseThread) -> None:
+        await watching(feed)
+        venue.events.put_nowait(seen(token_id=token.token_id, tx=known, shares="100"))
+        await recorded(database, 1)
+        for shares in ("60", "40"):
+            venue.blocks.put_nowait(seen(token_id=token.token_id, source="chain", tx=known, shares=shares))
+
+        async def told() -> bool:
+            return bool(feed.detail()["chain_differing"] == 2)
+
+        await eventually_async(told)
+
+    run_feed(scenario)
+    assert LeaderTrade.objects.count() == 1
+
+
 def test_what_a_new_leader_holds_is_known_with_its_markets() -> None:
     watch.watch(addresses=[LEADER], now=NOW)
 

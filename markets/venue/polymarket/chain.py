@@ -10,7 +10,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ FIELDS: Final = ["uint8", "uint256", "uint256", "uint256", "uint256", "bytes32",
 POLL_S = 2.0
 # A block comes about every two seconds: a socket that tells of none for so long is dead.
 SILENCE_S = 15.0
+GATHER_S = 0.2
 RETRY_S, RETRY_MAX_S = 0.5, 10.0
 OPEN_S = 10.0
 # Public nodes answer for at most 10,000 blocks, and keep about a day and a half.
@@ -116,6 +117,25 @@ def fill_of(row: LogRow) -> Fill:
     )
 
 
+def _together(fills: Iterable[Fill]) -> list[Fill]:
+    """One fill for each order and transaction: the sums, in the order in which the first of each came."""
+    sums: dict[tuple[str, str, str, Side], Fill] = {}
+    for fill in fills:
+        key = (fill.transaction_hash, fill.order_hash, fill.token_id, fill.side)
+        so_far = sums.get(key)
+        sums[key] = (
+            fill
+            if so_far is None
+            else replace(
+                so_far,
+                usdc_units=so_far.usdc_units + fill.usdc_units,
+                share_units=so_far.share_units + fill.share_units,
+                fee_units=so_far.fee_units + fill.fee_units,
+            )
+        )
+    return list(sums.values())
+
+
 def log_filter(wallets: Iterable[str]) -> dict[str, Any]:
     """Everything the wallets filled, as takers and as makers."""
     topics = ["0x" + wallet.lower().removeprefix("0x").rjust(64, "0") for wallet in sorted(set(wallets))]
@@ -144,7 +164,7 @@ class ChainReader:
         self._poll_s, self._silence_s = poll_s, silence_s
         self._wallets: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
-        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._times: OrderedDict[int, int] = OrderedDict()
         self._whole_until: int | None = None
         self._failures = 0
@@ -194,9 +214,17 @@ class ChainReader:
             await socket.send_str(_request(1, "eth_subscribe", ["newHeads"]))
             await socket.send_str(_request(2, "eth_subscribe", ["logs", log_filter(self._wallets)]))
             names: dict[int, str] = {}
-            is_open = False
+            # Logs of a transaction come one by one, and are told together.
+            waiting: list[LogRow] = []
+            is_open, heard = False, asyncio.get_running_loop().time()
             while True:
-                message = await socket.receive(timeout=self._silence_s)
+                message = await self._receive(socket, heard, waiting)
+                if message is None:
+                    async for fill in self._tell(waiting):
+                        yield fill
+                    waiting.clear()
+                    continue
+                heard = asyncio.get_running_loop().time()
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     raise Unavailable(f"The node closed ({socket.close_code}).", code="CLOSED")
                 answer = msgspec.json.decode(message.data, type=Answered)
@@ -215,13 +243,24 @@ class ChainReader:
                 if told.subscription == names.get(1):
                     self._head(msgspec.json.decode(told.result, type=Head), is_open=is_open)
                 else:
-                    async for event in self._tell([msgspec.json.decode(told.result, type=LogRow)]):
-                        yield event
-                if self._changed.is_set():
+                    waiting.append(msgspec.json.decode(told.result, type=LogRow))
+                if self._changed.is_set() and not waiting:
                     # Another filter: a new connection is the simplest way to have it without a gap.
                     return
         finally:
             await socket.close()
+
+    async def _receive(
+        self, socket: "aiohttp.ClientWebSocketResponse[bool]", heard: float, waiting: Sequence[LogRow]
+    ) -> Any:
+        """The next message; None when logs wait and nothing followed for a moment. Raises TimeoutError on silence."""
+        left = heard + self._silence_s - asyncio.get_running_loop().time()
+        try:
+            return await socket.receive(timeout=min(GATHER_S, left) if waiting else max(left, 0.001))
+        except TimeoutError:
+            if waiting:
+                return None
+            raise
 
     def _head(self, head: Head, *, is_open: bool) -> None:
         number = int(head.number, 16)
@@ -244,15 +283,10 @@ class ChainReader:
         self._whole_until = newest
 
     async def _tell(self, rows: Sequence[LogRow]) -> AsyncGenerator[LeaderTradeSeen, None]:
-        for row in rows:
-            try:
-                fill = fill_of(row)
-            except ValueError as error:
-                self.bad_logs += 1
-                logger.warning("A log cannot be read: %s", error)
-                continue
-            key = (fill.transaction_hash, fill.log_index)
-            if row.removed or key in self._seen or fill.wallet not in self._wallets:
+        """Fills of one order in one transaction are one, as the other sources tell it; each is told once."""
+        for fill in _together(self._read(rows)):
+            key = (fill.transaction_hash, fill.order_hash)
+            if key in self._seen or fill.wallet not in self._wallets:
                 continue
             received_ms = clock.to_ms(self._transport.clock.now())
             condition_id, outcome_index = await self._place_of(fill.token_id)
@@ -274,6 +308,18 @@ class ChainReader:
                 received_ms=received_ms,
                 outcome_index=outcome_index,
             )
+
+    def _read(self, rows: Sequence[LogRow]) -> list[Fill]:
+        fills = []
+        for row in rows:
+            if row.removed:
+                continue
+            try:
+                fills.append(fill_of(row))
+            except ValueError as error:
+                self.bad_logs += 1
+                logger.warning("A log cannot be read: %s", error)
+        return fills
 
     # -- questions -----------------------------------------------------------------------------------------------
 
