@@ -15,7 +15,7 @@ from trading.services.ticket import Terms
 HUNDRED = Decimal(100)
 KINDS = (
     (OrderType.GTC.value, "Limit: waits until filled"),
-    (OrderType.FAK.value, "Now: what is there, at most this price"),
+    (OrderType.FAK.value, "Now: take what is there"),
     (OrderType.FOK.value, "All now, or nothing"),
 )
 _SELECT = {"class": "form-select"}

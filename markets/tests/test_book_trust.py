@@ -1,9 +1,14 @@
 """What ends the trust in a book, and that the same news in any order ends in the same book (cards W-02, W-03, W-07)."""
 
 import asyncio
+import gzip
+import json
 import random
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +18,7 @@ from markets.domain.continuity import Subject, Trouble
 from markets.tests.test_books import START, Kept, change, running, snapshot
 from markets.tests.venue_fixtures import connected
 from markets.tests.venue_fixtures import sandbox as sandbox  # noqa: PLC0414
+from markets.venue.polymarket import parse, wire
 from markets.venue.ports import BestTold, BookLevel, BookSnapshot, FeedStatus, LevelChange, MarketEvent, Side
 from markets.venue.registry import open_market_stream
 from markets.venue.sandbox.testing import RunningSandbox
@@ -97,6 +103,26 @@ async def test_w02_a_book_that_fails_its_checksum_is_refused_once_checksums_are_
     else:
         assert kept.best() == (1000, 5200), "a recipe that never agreed may itself be wrong"
     assert troubles(kept)[Trouble.CHECKSUM] == 1
+
+
+def recorded_rows() -> list[dict[str, Any]]:
+    """Real answers of the venue, with its own hashes."""
+    path = Path(__file__).parent / "recordings" / "clob-books-fed-2026.json.gz"
+    return list(json.loads(gzip.decompress(path.read_bytes())))
+
+
+def test_w02_the_checksum_of_recorded_books_is_the_venues_own() -> None:
+    for row in recorded_rows():
+        read = msgspec.json.decode(json.dumps(row), type=wire.BookRow)
+        assert parse.book(read, received_ms=0).is_hash_right is True
+
+
+@pytest.mark.parametrize("part", ["bids", "asks", "timestamp", "last_trade_price"])
+def test_w02_a_recorded_book_with_one_thing_changed_fails_its_checksum(part: str) -> None:
+    row = recorded_rows()[0]
+    row[part] = row[part][1:] if isinstance(row[part], list) else row[part] + "1"
+    read = msgspec.json.decode(json.dumps(row), type=wire.BookRow)
+    assert parse.book(read, received_ms=0).is_hash_right is False
 
 
 async def test_w07_an_unreadable_frame_costs_only_the_tokens_it_names() -> None:
