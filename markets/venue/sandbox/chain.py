@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from markets.venue.ports import Side
@@ -25,7 +24,7 @@ ORDER_FILLED: Final = keccak(
 )
 ORDERS_MATCHED: Final = keccak(b"OrdersMatched(bytes32,address,uint8,uint256,uint256,uint256)")
 FEE_CHARGED: Final = keccak(b"FeeCharged(address,uint256)")
-_FILLED = ["uint8", "uint256", "uint256", "uint256", "uint256", "bytes32", "bytes32"]
+_MOST_LOGS, _FORGOTTEN_AT_ONCE = 200_000, 50_000
 _ZERO32 = bytes(32)
 _FEE_RECEIVER = bytes(12) + b"\xfe" * 20  # nobody the venue names
 
@@ -74,6 +73,8 @@ class Chain:
         self._by_transaction.setdefault(transaction_hash, []).append(log)
         for told in self.listeners:
             told(log)
+        if len(self.logs) > _MOST_LOGS:
+            self._forget()
         return log
 
     def settled(self, trade: Trade, now_ms: int) -> None:
@@ -93,19 +94,24 @@ class Chain:
         start = bisect_left(self.logs, first, key=lambda log: log.block)
         return self.logs[start : bisect_right(self.logs, last, key=lambda log: log.block)]
 
+    def _forget(self) -> None:
+        """Drop the oldest logs, as nodes that do not keep an archive."""
+        for log in self.logs[:_FORGOTTEN_AT_ONCE]:
+            self._by_transaction.pop(log.transaction_hash, None)
+        del self.logs[:_FORGOTTEN_AT_ONCE]
+
     def _filled(self, exchange: str, leg: Leg, taker: str, transaction_hash: str) -> None:
         builder, metadata = self.signed_extras.get(leg.order_hash, (_ZERO32, _ZERO32))
         topics = (ORDER_FILLED, bytes.fromhex(leg.order_hash[2:]), word_of(leg.wallet), word_of(taker))
-        values = [*_amounts(leg), leg.fee_units, builder, metadata]
-        self.emit(exchange, topics, abi_encode(_FILLED, values), transaction_hash=transaction_hash)
+        data = _words(*_amounts(leg), leg.fee_units) + builder + metadata
+        self.emit(exchange, topics, data, transaction_hash=transaction_hash)
         if leg.fee_units:
-            data = abi_encode(["uint256"], [leg.fee_units])
-            self.emit(exchange, (FEE_CHARGED, _FEE_RECEIVER), data, transaction_hash=transaction_hash)
+            fee = _words(leg.fee_units)
+            self.emit(exchange, (FEE_CHARGED, _FEE_RECEIVER), fee, transaction_hash=transaction_hash)
 
     def _matched(self, exchange: str, leg: Leg, transaction_hash: str) -> None:
         topics = (ORDERS_MATCHED, bytes.fromhex(leg.order_hash[2:]), word_of(leg.wallet))
-        data = abi_encode(["uint8", "uint256", "uint256", "uint256"], _amounts(leg))
-        self.emit(exchange, topics, data, transaction_hash=transaction_hash)
+        self.emit(exchange, topics, _words(*_amounts(leg)), transaction_hash=transaction_hash)
 
 
 def _amounts(leg: Leg) -> list[int]:
@@ -113,6 +119,11 @@ def _amounts(leg: Leg) -> list[int]:
     buying = leg.side is Side.BUY
     gave, got = (leg.cost_units, leg.share_units) if buying else (leg.share_units, leg.cost_units)
     return [0 if buying else 1, int(leg.token_id), gave, got]
+
+
+def _words(*values: int) -> bytes:
+    """Static values one after the other, as the ABI has them."""
+    return b"".join(value.to_bytes(32) for value in values)
 
 
 def word_of(address: str) -> bytes:
