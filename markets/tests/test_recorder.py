@@ -1,6 +1,7 @@
 """What the kept books say is written down: ticks, the books people look at, the ledger."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +14,7 @@ from markets.books import BookCache
 from markets.domain.continuity import Subject, Trouble
 from markets.models import BookView, Candle, ContinuityDay, Incident, Interest, Quote, Token
 from markets.recorder import Recorder
-from markets.services import continuity, interest
+from markets.services import catalogue, continuity, interest
 from markets.tests.factories import NOW, make_token, seen
 from markets.tests.test_books import HandFedStream, Shelf
 from markets.tests.venue_fixtures import connected
@@ -27,6 +28,7 @@ from markets.venue.ports import (
     LevelChange,
     Side,
 )
+from markets.venue.registry import open_books
 from markets.venue.sandbox.testing import RunningSandbox
 from polyhub.lib.clock import ReplayClock, SystemClock, to_ms
 from polyhub.lib.threads import DatabaseThread
@@ -261,3 +263,44 @@ async def test_g1_and_g3_the_public_trades_of_a_market_are_asked_for_with_an_age
         assert await eventually_async(listed)
         later = now + timedelta(minutes=5)
         assert await public.market_trades(condition_id=market.condition_id, after=later) == []
+
+
+async def test_from_the_venue_to_the_page_and_the_tape(sandbox: RunningSandbox) -> None:
+    """Somebody looks; the socket is subscribed, the book shown, and a trade of the venue becomes tape and candle."""
+    market = sandbox.create_market("looked-at", bids=[("0.48", "100")], asks=[("0.52", "50")])
+    database = DatabaseThread("test")
+    async with connected(sandbox) as (transport, public):
+        books = open_books(transport=transport, public=public, chance=random.Random(1))
+        recorder = Recorder(
+            books=books,
+            past=lambda token, since, until, minutes: public.price_history(
+                token_id=token, since=since, until=until, minutes=minutes
+            ),
+            trades=lambda condition, after: public.market_trades(condition_id=condition, after=after),
+            clock=transport.clock,
+        )
+        running = [asyncio.create_task(books.run()), asyncio.create_task(recorder.run())]
+        try:
+            facts = await public.markets(condition_ids=[market.condition_id])
+            await database.run(catalogue.upsert_markets, markets=facts, now=SystemClock().now())
+            token = await database.run(lambda: Token.objects.get(token_id=market.yes))
+            await database.run(interest.look, token_ids=[token.pk], now=SystemClock().now())
+
+            async def shown() -> bool:
+                view = await database.run(lambda: BookView.objects.filter(token=token, doubt="").first())
+                return view is not None and view.bids[0] == ["0.4800", "100.000000"]
+
+            assert await eventually_async(shown, timeout_s=15)
+            sandbox.leader_trade(wallet="0x" + "4f" * 20, token_id=market.yes, side="BUY", price="0.52", size="20")
+
+            async def told() -> bool:
+                prints = await database.run(selectors.tape, token=token, limit=5)
+                candles = await database.run(lambda: list(Candle.objects.filter(token=token, span_s=60, trades__gt=0)))
+                return [one.shares for one in prints] == [20] and candles[0].close == Decimal("0.52")
+
+            assert await eventually_async(told, timeout_s=15)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await database.close()
