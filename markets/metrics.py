@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from markets import selectors
+from polyhub.lib.models import Service
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -15,6 +16,7 @@ def exposition(*, now: datetime) -> bytes:
     _books(registry, now)
     _sources(registry, now)
     _catalogue(registry, now)
+    _budgets(registry)
     return generate_latest(registry)
 
 
@@ -51,3 +53,18 @@ def _catalogue(registry: CollectorRegistry, now: datetime) -> None:
     if walk is not None:
         markets.set(walk.markets)
         age.set((now - walk.completed_at).total_seconds() if walk.completed_at else float("inf"))
+
+
+def _budgets(registry: CollectorRegistry) -> None:
+    headroom = Gauge("polyhub_venue_headroom_ratio", "Left of the tightest rate limit", ["service"], registry=registry)
+    held = Gauge(
+        "polyhub_venue_limited",
+        "Requests that waited, were turned away, or got a 429",
+        ["service", "how"],
+        registry=registry,
+    )
+    for service in Service.objects.filter(detail__has_key="budget"):
+        told = service.detail["budget"]
+        headroom.labels(service.name).set(told["headroom"])
+        for how in ("waited", "turned_away", "limited"):
+            held.labels(service.name, how).set(told[how])

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from markets import metrics
 from markets.services import budgets
 from markets.services.budgets import BudgetKeeper
 from markets.tests.venue_fixtures import connected
@@ -19,7 +20,8 @@ from markets.venue.polymarket.endpoints import endpoint
 from markets.venue.registry import GUEST_SHARE, Transport
 from markets.venue.sandbox.testing import RunningSandbox
 from polyhub.lib import shares
-from polyhub.lib.models import PoolHold, PoolShare
+from polyhub.lib.clock import SystemClock
+from polyhub.lib.models import PoolHold, PoolShare, Service
 
 TTL, LINGER = timedelta(seconds=10), timedelta(seconds=10)
 ORDER = endpoint("POST", "clob", "/order")
@@ -195,3 +197,12 @@ async def test_without_the_database_a_process_falls_back_to_a_guests_part(
 def most_of(transport: Transport) -> int:
     """How many orders may go at once; counted on a copy of the budget."""
     return int(5_000 * transport.budget._windows["POST /order"][0].share)
+
+
+@pytest.mark.django_db
+def test_headroom_is_told_to_prometheus() -> None:
+    told = {"budget": {"tightest": "/book", "headroom": 0.42, "waited": 7, "turned_away": 0, "limited": 3}}
+    Service.objects.create(name="engine-7", detail=told)
+    text = metrics.exposition(now=SystemClock().now()).decode()
+    assert 'polyhub_venue_headroom_ratio{service="engine-7"} 0.42' in text
+    assert 'polyhub_venue_limited{how="limited",service="engine-7"} 3.0' in text

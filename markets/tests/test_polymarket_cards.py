@@ -465,6 +465,17 @@ async def test_v17_the_hash_we_computed_is_the_name_the_venue_gives_the_order(
         assert sandbox.state(wallet=session.account.trading_address)["orders"]
 
 
+@pytest.mark.parametrize("signature_type", [0, 3])
+async def test_v17_a_position_of_the_second_protocol_trades_under_its_own_exchange(
+    sandbox: RunningSandbox, signature_type: int
+) -> None:
+    market = a_market(sandbox, version="v2")
+    assert signing.is_v3_position(market.yes)
+    async with live_session(sandbox, signature_type=signature_type) as session:
+        order = await prepared(session, market)
+        assert (await session.venue.send(order)).order_hash == order.order_hash
+
+
 # -- lifetimes, heartbeats, session keys -------------------------------------------------------------------------
 
 

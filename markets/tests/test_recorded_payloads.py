@@ -256,3 +256,19 @@ def test_w07_a_book_with_an_impossible_level_is_refused(level: dict[str, str]) -
     row = {"asset_id": "1", "timestamp": "1790000000000", "bids": [level], "asks": []}
     with pytest.raises(BadAnswer):
         parse.book(msgspec.json.decode(json.dumps(row), type=wire.BookRow), received_ms=1)
+
+
+async def test_an_unknown_event_of_a_stream_is_told_and_a_known_one_we_do_not_use_is_not() -> None:
+    transport = open_transport(urls=NOWHERE, clock=SystemClock())
+    market = MarketStream(transport, chance=random.Random(1))
+    user = UserStream(transport, credentials=nobody, is_mine=lambda _: True, chance=random.Random(1))
+    try:
+        assert list(market.read('{"event_type":"best_bid_ask","asset_id":"1","best_bid":"0.4"}')) == []
+        (told,) = market.read('{"event_type":"halving","asset_id":"1"}')
+        assert isinstance(told, FeedStatus)
+        assert market.bad_frames == 1
+        (doubt,) = user._read('{"event_type":"liquidation","id":"0x77"}')
+        assert isinstance(doubt, StreamStatus)
+        assert user.bad_frames == 1
+    finally:
+        await transport.close()

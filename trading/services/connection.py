@@ -92,6 +92,9 @@ def report(examined: Examined, *, now: datetime) -> dict[str, Any]:
     if fault is not None:
         remedy = REMEDIES.get(fault.code, _VENUE_REMEDY)
         first_failure = {"step": STEPS[failed_at][0], "code": fault.code, "message": fault.message, "remedy": remedy}
+    else:
+        # The engine could start, and something stands in the way all the same.
+        first_failure = _first_of(doctor.as_stored(examined.checks))
     cash = examined.cash_units
     return {
         "state": "checked",
@@ -101,6 +104,14 @@ def report(examined: Examined, *, now: datetime) -> dict[str, Any]:
         "checks": doctor.as_stored(examined.checks) if examined.checks else [],
         "cash_usdc": None if cash is None else str(money.from_units(cash)),
     }
+
+
+def _first_of(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    row = next((row for row in rows if row["ok"] is False), None)
+    if row is None:
+        return None
+    remedy = doctor.REMEDIES.get(row["code"], _VENUE_REMEDY)
+    return {"step": row["name"], "code": row["code"], "message": row["message"], "remedy": remedy}
 
 
 @transaction.atomic

@@ -1,6 +1,7 @@
 """What stands between an account and its first order, looked at one by one, whatever the others say."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 
 import msgspec
 
@@ -97,11 +98,16 @@ class _Doctor:
     async def balance(self) -> VenueCheck:
         try:
             self._cash = await self._client.balance(refresh=True)
+            is_in_use = self._cash.units == 0 and (
+                bool(await self._client.open_orders()) or bool(await self._client.trades(after_s=0))
+            )
         except VenueError as fault:
             return VenueCheck("balance", False, fault.code, fault.message)
+        if is_in_use:
+            return VenueCheck("balance", True, message="No pUSD left: it is in positions.")
         if self._cash.units == 0:
             return VenueCheck("balance", False, "BALANCE_ZERO", "The trading wallet holds no pUSD.")
-        return VenueCheck("balance", True, message=f"{self._cash.units / 1_000_000:.2f} pUSD")
+        return VenueCheck("balance", True, message=f"{Decimal(self._cash.units).scaleb(-6):.2f} pUSD")
 
     async def allowance(self) -> VenueCheck:
         if self._cash is None:

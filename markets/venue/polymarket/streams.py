@@ -39,6 +39,8 @@ FRAME = msgspec.json.Decoder(wire.MarketFrame)
 FRAMES = msgspec.json.Decoder(list[wire.MarketFrame])
 _ACTIVITY = msgspec.json.Decoder(wire.ActivityFrame)
 _PAYLOAD = msgspec.json.Decoder(wire.ActivityPayload)
+# Known kinds we have no use for here; what is none of these is told as unreadable.
+_UNUSED = frozenset({"best_bid_ask", "new_market", "market_resolved"})
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 
 ACTIVITY_GREETING = (
@@ -238,6 +240,8 @@ def _read_other(frame: wire.MarketFrame, received_ms: int, events: list[MarketEv
         case "tick_size_change":
             tick = numbers.tick_units(frame.new_tick_size or "")
             events.append(TickChange(frame.asset_id, tick, numbers.milliseconds(frame.timestamp)))
+        case kind if kind not in _UNUSED:
+            raise BadAnswer(f"{frame.asset_id or frame.market}: unknown event {kind[:40]!r}")
 
 
 def _tokens_of(frame: wire.MarketFrame) -> tuple[str, ...] | None:

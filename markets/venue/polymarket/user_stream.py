@@ -85,3 +85,5 @@ class UserStream:
             yield parse.order(_ORDER.decode(raw))
         elif kind == "trade":
             yield from parse.own_trades(_TRADE.decode(raw), is_mine=self._is_mine)
+        else:
+            raise BadAnswer(f"unknown event {kind[:40]!r}: {bytes(raw)[:120].decode('utf-8', 'replace')}")
