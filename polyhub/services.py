@@ -101,7 +101,7 @@ class WithBooks:
 @asynccontextmanager
 async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
     clock, chance = SystemClock(), random.SystemRandom()
-    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock)
+    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock, scale=settings.VENUE_LIMIT_SCALE)
     public = registry.open_public_client(transport=transport)
     books = registry.open_books(transport=transport, public=public, chance=chance)
     activity = registry.open_activity_stream(transport=transport, chance=chance)
@@ -134,8 +134,8 @@ async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
         await transport.close()
 
 
-def _keeper(transport: registry.Transport, lease: HeldLease) -> BudgetKeeper:
-    return BudgetKeeper(transport=transport, holder=lease.name, monotonic=SystemClock().monotonic)
+def _keeper(transport: registry.Transport, lease: HeldLease, *groups: str) -> BudgetKeeper:
+    return BudgetKeeper(transport=transport, holder=lease.name, monotonic=SystemClock().monotonic, groups=groups)
 
 
 def _engine_factory(index: int) -> Factory:
@@ -166,7 +166,9 @@ async def engine(
     # Database threads hand results to the loop many times per order; the default lets each wait 5 ms for its turn.
     sys.setswitchinterval(THREAD_SWITCH_S)
     clock, chance = SystemClock(), random.SystemRandom()
-    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=clock, on_order_sent=on_order_sent)
+    transport = registry.open_transport(
+        urls=settings.VENUE_URLS, clock=clock, on_order_sent=on_order_sent, scale=settings.VENUE_LIMIT_SCALE
+    )
     public = registry.open_public_client(transport=transport)
     books = registry.open_books(transport=transport, public=public, chance=chance)
     signer, database = SignerClient(socket_path(), on_sign=on_sign), Database()
@@ -199,7 +201,7 @@ async def engine(
         database=database,
     )
     try:
-        yield WithBooks(shard, books, _keeper(transport, lease))
+        yield WithBooks(shard, books, _keeper(transport, lease, registry.TRADING, registry.READING))
     finally:
         await decider.close()
         await signer.close()

@@ -202,6 +202,8 @@ VENUE_URLS: dict[str, str] = (
         "ws_rtds": env.text("WS_RTDS_URL", "wss://ws-live-data.polymarket.com"),
     }
 )
+# The local venue keeps no rate limits unless told to; ours beside it are so many times the real ones.
+VENUE_LIMIT_SCALE = env.number("VENUE_LIMIT_SCALE", 50 if VENUE == "sandbox" else 1)
 # How long an order without an answer may still turn up at the venue; only then is it presumed not placed.
 ORDER_HORIZON_S = env.number("ORDER_HORIZON_S", 120)
 # A stored intent older than this is not sent any more: the market it was meant for has moved on.

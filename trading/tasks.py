@@ -36,7 +36,7 @@ def check_connection(account_id: str) -> None:
 
 
 async def _examine(account: TradingAccount) -> Examined:
-    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=SystemClock())
+    transport = registry.open_transport(urls=settings.VENUE_URLS, clock=SystemClock(), scale=settings.VENUE_LIMIT_SCALE)
     signer = SignerClient(launch.socket_path())
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):

@@ -7,7 +7,7 @@ falls back to a guest's.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from django.db import DatabaseError
@@ -32,11 +32,22 @@ _POOL, _HOLD = "venue:", "venue:"
 
 
 class BudgetKeeper:
-    """One per long-running service. `holder` is the service's name: its successor takes over the same parts."""
+    """One per long-running service. `holder` is the service's name: its successor takes over the same parts.
 
-    def __init__(self, *, transport: Transport, holder: str, monotonic: Callable[[], float]) -> None:
+    `groups` are the limits it takes part in: who never trades leaves the whole of that to those who do.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        holder: str,
+        monotonic: Callable[[], float],
+        groups: Sequence[str] = (TRADING, READING),
+    ) -> None:
         self._transport = transport
         self._holder = holder
+        self._groups = groups
         self._monotonic = monotonic
         self._database = DatabaseThread("venue-budget")
         self._agreed_at: float | None = None
@@ -69,14 +80,14 @@ class BudgetKeeper:
 
     async def _agree(self) -> None:
         budget = self._transport.budget
-        wanted = {group: float(budget.demand(group)) for group in (TRADING, READING)}
+        wanted = {group: float(budget.demand(group)) for group in self._groups}
         held, standstill = budget.held(), self._transport.standstill
         try:
             parts, others, stopped = await self._database.run(self._exchange, wanted, held, standstill)
         except DatabaseError as error:
             logger.warning("Rate limits are not agreed on: %s", type(error).__name__)
             if self._agreed_at is None or self._monotonic() - self._agreed_at > TTL.total_seconds():
-                for group in (TRADING, READING):
+                for group in self._groups:
                     budget.share(group, GUEST_SHARE)
             return
         self._agreed_at = self._monotonic()
@@ -109,7 +120,7 @@ class BudgetKeeper:
 
     async def _leave(self) -> None:
         try:
-            for group in (TRADING, READING):
+            for group in self._groups:
                 await self._database.run(shares.leave, pool=_POOL + group, holder=self._holder)
         except DatabaseError as error:
             logger.warning("Parts of the rate limits were not given back: %s", type(error).__name__)

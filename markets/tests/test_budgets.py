@@ -17,7 +17,7 @@ from markets.services.budgets import BudgetKeeper
 from markets.tests.venue_fixtures import connected
 from markets.tests.venue_fixtures import sandbox as sandbox  # noqa: PLC0414
 from markets.venue.polymarket.endpoints import endpoint
-from markets.venue.registry import GUEST_SHARE, Transport
+from markets.venue.registry import GUEST_SHARE, READING, Transport
 from markets.venue.sandbox.testing import RunningSandbox
 from polyhub.lib import shares
 from polyhub.lib.clock import SystemClock
@@ -124,6 +124,20 @@ async def test_a_keeper_takes_its_part_measures_the_clock_and_gives_back(sandbox
             assert kept.detail()["venue_clock_offset_s"] == pytest.approx(0, abs=1)
             await kept._leave()
     assert not await PoolShare.objects.filter(expires_at__gt=Now()).aexists()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_process_that_never_trades_leaves_trading_to_the_others(sandbox: RunningSandbox) -> None:
+    async with connected(sandbox) as (feeding, _), connected(sandbox) as (trading, _):
+        feed = BudgetKeeper(transport=feeding, holder="feed", monotonic=lambda: 0.0, groups=(READING,))
+        with keeper(trading, "engine-0") as engine:
+            for kept in (feed, engine):
+                await kept.once()
+            parts = {(row.pool, row.holder): row.part async for row in PoolShare.objects.all()}
+            assert parts[("venue:trading", "engine-0")] == pytest.approx(0.8)
+            assert ("venue:trading", "feed") not in parts
+            for kept in (feed, engine):
+                await kept._leave()
 
 
 @pytest.mark.django_db(transaction=True)

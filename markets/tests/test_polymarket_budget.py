@@ -231,3 +231,13 @@ async def test_headroom_says_what_is_left_of_our_part() -> None:
     budget.hold({"/book": 3})
     assert budget.headroom()["/book"] == 0.0
     assert budget.held()["/book"] == pytest.approx(3)
+
+
+async def test_a_venue_without_limits_is_given_more_of_everything() -> None:
+    clock = Hand()
+    wide = Budget(monotonic=clock, chance=random.Random(1), share=1.0, scale=50)
+    for _ in range(2_900):
+        await wide.take(ORDER, party="a")
+    wide.share("trading", 0.5)
+    assert wide.wait_s(ORDER, party="b") == 0.0
+    assert wide.wait_s(ORDER, party="a", cost=101) > 0.0

@@ -58,13 +58,15 @@ def open_transport(
     clock: Clock,
     on_order_sent: Callable[[str], None] | None = None,
     share: float = GUEST_SHARE,
+    scale: float = 1.0,
 ) -> Transport:
     """The process's one pool of connections; call inside the running loop, and `close()` it.
 
     `on_order_sent(order_hash)` is called when an order's bytes have been written. `share` is this process's part of
-    the venue's rate limits until it has agreed on one with the others (`markets.budgets`).
+    the venue's rate limits until it has agreed on one with the others (`markets.services.budgets`); `scale` widens
+    them for a venue that keeps none.
     """
-    return Transport(VenueUrls.of(urls), clock=clock, on_order_sent=on_order_sent, share=share)
+    return Transport(VenueUrls.of(urls), clock=clock, on_order_sent=on_order_sent, share=share, scale=scale)
 
 
 def open_public_client(*, transport: Transport) -> PublicClient:

@@ -109,7 +109,10 @@ class _Lane:
 
 
 class Budget:
-    """One per process. `take` before each request, `answered` after it."""
+    """One per process. `take` before each request, `answered` after it.
+
+    `scale` widens every limit, for a venue that keeps none: the local one, unless it is told to.
+    """
 
     def __init__(
         self,
@@ -117,11 +120,15 @@ class Budget:
         monotonic: Callable[[], float],
         chance: random.Random,
         share: float = GUEST_SHARE,
+        scale: float = 1.0,
         limits: Mapping[str, tuple[Limit, ...]] = LIMITS,
     ) -> None:
         self._monotonic = monotonic
         self._chance = chance
-        self._windows = {name: [Window(limit, share=share) for limit in several] for name, several in limits.items()}
+        self._scale = scale
+        self._windows = {
+            name: [Window(limit, share=share * scale) for limit in several] for name, several in limits.items()
+        }
         self._signers: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
         self._lanes: dict[str, _Lane] = {}
         self._strikes: dict[str, int] = {}
@@ -228,7 +235,7 @@ class Budget:
     def _signer(self, party: str, kind: str, now: float) -> Bucket:
         found = self._signers.get((party, kind))
         if found is None:
-            rate, capacity = _tier(DEFAULT_TIER, kind)
+            rate, capacity = (each * self._scale for each in _tier(DEFAULT_TIER, kind))
             found = self._signers[party, kind] = Bucket(capacity=capacity, rate=rate, now=now)
             if len(self._signers) > MAX_SIGNERS:
                 self._signers.popitem(last=False)
@@ -279,7 +286,7 @@ class Budget:
         for name, several in self._windows.items():
             if group_of(name) == group:
                 for window in several:
-                    window.share = max(part, 1e-6)
+                    window.share = max(part, 1e-6) * self._scale
 
     def demand(self, group: str) -> int:
         """Requests of the last window, and those waiting, that count against the group."""

@@ -74,11 +74,12 @@ class Transport:
         on_order_sent: Callable[[str], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         share: float = GUEST_SHARE,
+        scale: float = 1.0,
     ) -> None:
         self.urls = urls
         self.clock = clock
         chance = random.Random()  # noqa: S311  jitter only
-        self.budget = Budget(monotonic=monotonic, chance=chance, share=share)
+        self.budget = Budget(monotonic=monotonic, chance=chance, share=share, scale=scale)
         self.venue_clock = VenueClock(wall=clock, monotonic=monotonic, ask=self._venue_time_s)
         # Why no order may leave this process any more; empty while all is well.
         self.standstill = ""
