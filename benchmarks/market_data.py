@@ -2,7 +2,8 @@
 
 The same bytes go through both. Ours decodes, applies each change and compares the best prices the venue tells; the
 official client (`polymarket-client`) decodes and parses only, which favours it. NautilusTrader's adapter joins when it
-is installed. Then a catalogue of 500 markets (1,000 tokens on five sockets) is told at 2,000 frames/s by another
+is installed. Rounds of all take turns and are measured in CPU time, so that a busy machine disturbs none of them more.
+Then a catalogue of 500 markets (1,000 tokens on five sockets) is told at 2,000 frames/s by another
 process over real sockets, and the CPU time of this one is counted.
 
     python benchmarks/market_data.py [--quick]
@@ -82,10 +83,11 @@ async def nothing(token_id: str) -> BookSnapshot | None:
     return None
 
 
-async def decode_and_apply(frames: Sequence[str], rounds: int) -> list[float]:
-    """Seconds of each round through decoder and cache."""
-    transport = registry.open_transport(urls=_urls(0), clock=SystemClock())
-    stream = registry.open_market_stream(transport=transport, chance=random.Random(1))
+Round = Callable[[], None]
+
+
+def decode_and_apply(frames: Sequence[str], stream: registry.MarketStream) -> Round:
+    """A round through decoder and cache."""
     tokens = sorted({event["asset_id"] for event in map(json.loads, frames) if event["event_type"] == "book"})
 
     def once() -> None:
@@ -98,33 +100,31 @@ async def decode_and_apply(frames: Sequence[str], rounds: int) -> list[float]:
         assert stream.bad_frames == 0
         assert any(isinstance(cache.view(token), TrustedBook) for token in tokens)
 
-    times = _timed(once, rounds)
-    await transport.close()
-    return times
+    return once
 
 
-def decode(frames: Sequence[str], rounds: int) -> list[float]:
-    """Seconds of each round through our decoder's own parsing alone: what the official client's figure covers."""
+def decode(frames: Sequence[str]) -> Round:
+    """A round through our parser alone: what the official client's figure covers."""
 
     def once() -> None:
         for text in frames:
             streams.FRAME.decode(text)
 
-    return _timed(once, rounds)
+    return once
 
 
-def official(frames: Sequence[str], rounds: int) -> list[float]:
-    """Seconds of each round through the official client's decoding and parsing."""
+def official(frames: Sequence[str]) -> Round:
+    """A round through the official client's decoding and parsing."""
 
     def once() -> None:
         for text in frames:
             _, dropped = parse_events(json.loads(text))
             assert not dropped
 
-    return _timed(once, rounds)
+    return once
 
 
-def nautilus(frames: Sequence[str], rounds: int) -> list[float] | None:
+def nautilus(frames: Sequence[str]) -> Round | None:
     """The same for NautilusTrader's Python adapter, where it is installed."""
     try:
         import msgspec
@@ -140,17 +140,30 @@ def nautilus(frames: Sequence[str], rounds: int) -> list[float] | None:
         for text in frames:
             decoders["book" if '"book"' in text[:40] else "price_change"].decode(text)
 
-    return _timed(once, rounds)
+    return once
 
 
-def _timed(once: Callable[[], None], rounds: int) -> list[float]:
-    once()
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        once()
-        times.append(time.perf_counter() - began)
-    return times
+async def timed(frames: Sequence[str], rounds: int) -> dict[str, float]:
+    """Microseconds of CPU per frame, the median of rounds that take turns."""
+    transport = registry.open_transport(urls=_urls(0), clock=SystemClock())
+    stream = registry.open_market_stream(transport=transport, chance=random.Random(1))
+    contestants = {
+        "ours": decode_and_apply(frames, stream),
+        "parsed": decode(frames),
+        "sdk": official(frames),
+    }
+    other = nautilus(frames)
+    if other is not None:
+        contestants["nautilus"] = other
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds + 1):
+        for name, some in times.items():
+            began = time.process_time()
+            contestants[name]()
+            some.append((time.process_time() - began) * 1e6 / len(frames))
+    await transport.close()
+    # The first round warms up.
+    return {name: statistics.median(some[1:]) for name, some in times.items()}
 
 
 # -- 500 markets over sockets ------------------------------------------------------------------------------------------
@@ -293,24 +306,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, under a minute")
     quick = parser.parse_args().quick
     frames = recorded()
-    rounds = 3 if quick else 11
-
-    per_frame = 1e6 / len(frames)
-    ours = statistics.median(asyncio.run(decode_and_apply(frames, rounds))) * per_frame
-    parsed = statistics.median(decode(frames, rounds)) * per_frame
-    sdk = statistics.median(official(frames, rounds)) * per_frame
-    other = nautilus(frames, rounds)
+    rounds = 5 if quick else 21
+    figures = asyncio.run(timed(frames, rounds))
+    ours, parsed, sdk = figures["ours"], figures["parsed"], figures["sdk"]
     core, rate, sockets, trusted = catalogue(5 if quick else 20)
     kinds = sum('"book"' in frame[:30] for frame in frames)
-    print(f"{len(frames)} recorded frames ({kinds} whole books), median of {rounds} rounds, per frame")
+    print(f"{len(frames)} recorded frames ({kinds} whole books), median of {rounds} rounds, CPU time per frame")
     print(f"  decoded and applied by PolyHub   {ours:8.2f} us")
     print(f"  of which parsed                  {parsed:8.2f} us")
     print(f"  parsed by polymarket-client      {sdk:8.2f} us   {sdk / parsed:.1f} times our parsing,")
     print(f"{'':37}{sdk / ours:8.1f} times parsing, converting and applying (goal {RATIO_GOAL:g})")
-    if other is None:
+    if "nautilus" not in figures:
         print("  NautilusTrader                        not installed")
     else:
-        print(f"  decoded by NautilusTrader        {statistics.median(other) * per_frame:8.2f} us")
+        print(f"  decoded by NautilusTrader        {figures['nautilus']:8.2f} us")
     print(
         f"{MARKETS} markets on {sockets} sockets, {rate:.0f} frames/s heard, {trusted} of {2 * MARKETS} books trusted"
     )
