@@ -61,6 +61,8 @@ class Market(models.Model):
     resolution = models.CharField(max_length=10, choices=choices_of(Resolution), default=Resolution.NONE)
     # What a share of the first outcome pays; null while open and where the venue never said.
     payout_of_first = models.DecimalField(max_digits=4, decimal_places=3, null=True, blank=True)
+    # The listing's price of the first outcome, minutes old: for the browser only, never for deciding anything.
+    listed_price = models.DecimalField(max_digits=5, decimal_places=4, null=True, blank=True)
     volume_usdc = models.DecimalField(max_digits=20, decimal_places=2, null=True, blank=True)
     volume_24h_usdc = models.DecimalField(max_digits=20, decimal_places=2, null=True, blank=True)
     liquidity_usdc = models.DecimalField(max_digits=20, decimal_places=2, null=True, blank=True)

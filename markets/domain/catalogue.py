@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 
@@ -57,6 +57,8 @@ class MarketFacts:
     neg_risk_group: str = ""
     resolution: Resolution = Resolution.NONE
     payout_of_first: Decimal | None = None
+    # The first outcome's price as the listing has it, minutes old: to look at, never to act on.
+    listed_price: Decimal | None = None
     volume_usdc: Decimal | None = None
     volume_24h_usdc: Decimal | None = None
     liquidity_usdc: Decimal | None = None
@@ -72,12 +74,32 @@ class MarketPage:
     unreadable: int = 0
 
 
+def listed_price(*, closed: bool, prices: list[str]) -> Decimal | None:
+    """The listing's price of the first outcome, four decimals; None where it says nothing believable."""
+    pair = None if closed else _pair(prices)
+    if pair is None:
+        return None
+    first, second = pair
+    believable = 0 < first < 1 and abs(first + second - 1) <= Decimal("0.05")
+    return first.quantize(Decimal("0.0001")) if believable else None
+
+
 def payout_of_first(*, closed: bool, resolution: Resolution, prices: list[str]) -> Decimal | None:
     """What the first outcome pays, from the prices of a closed and resolved market.
 
     Only a pair that adds up to one is a result: old markets say ["0", "0"], which is unknown and not "No".
     """
-    if not closed or resolution not in FINAL or len(prices) != 2:
+    pair = _pair(prices) if closed and resolution in FINAL else None
+    if pair is None:
         return None
-    first, second = Decimal(prices[0]), Decimal(prices[1])
+    first, second = pair
     return first if first + second == 1 and first in (Decimal(0), Decimal("0.5"), Decimal(1)) else None
+
+
+def _pair(prices: list[str]) -> tuple[Decimal, Decimal] | None:
+    """Two finite numbers; None for anything else."""
+    try:
+        first, second = (Decimal(price) for price in prices)
+    except (ValueError, InvalidOperation):
+        return None
+    return (first, second) if first.is_finite() and second.is_finite() else None

@@ -11,7 +11,7 @@ from django.db import connection
 
 from markets import selectors
 from markets.catalogue_sync import EVERY, START_PAGES, CatalogueSync, Listing
-from markets.domain.catalogue import MarketFacts, MarketPage, OutcomeFacts, Resolution, payout_of_first
+from markets.domain.catalogue import MarketFacts, MarketPage, OutcomeFacts, Resolution, listed_price, payout_of_first
 from markets.models import CataloguePass, Market
 from markets.services import catalogue
 from markets.tests.factories import NOW
@@ -181,6 +181,25 @@ def test_a_result_is_only_what_adds_up_to_one(prices: list[str], paid: Decimal |
     assert payout_of_first(closed=True, resolution=Resolution.PROPOSED, prices=prices) is None
 
 
+@pytest.mark.parametrize(
+    ("prices", "listed"),
+    [
+        (["0.535", "0.465"], Decimal("0.5350")),
+        (["0.53496", "0.46504"], Decimal("0.5350")),
+        (["0", "0"], None),
+        (["1", "0"], None),
+        (["0.9", "0.9"], None),
+        (["NaN", "0.5"], None),
+        (["x", "0.5"], None),
+        (["0.2", "0.3", "0.5"], None),
+        ([], None),
+    ],
+)
+def test_a_listed_price_is_shown_only_where_both_outcomes_agree(prices: list[str], listed: Decimal | None) -> None:
+    assert listed_price(closed=False, prices=prices) == listed
+    assert listed_price(closed=True, prices=prices) is None
+
+
 async def test_the_adapter_lists_the_local_venue_page_by_page(sandbox: RunningSandbox) -> None:
     made = [sandbox.create_market(f"listed-{number}", bids=[("0.48", "100")]) for number in range(5)]
     async with connected(sandbox) as (_, public):
@@ -194,3 +213,4 @@ async def test_the_adapter_lists_the_local_venue_page_by_page(sandbox: RunningSa
     assert len({one.condition_id for one in seen}) == len(seen)
     assert {one.condition_id for one in made} <= {one.condition_id for one in seen}
     assert all(one.volume_usdc is not None for one in seen)
+    assert any(one.listed_price is not None for one in seen)

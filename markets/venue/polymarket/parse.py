@@ -262,6 +262,7 @@ def market(row: wire.GammaMarket) -> MarketFacts | None:
         payout_of_first=catalogue.payout_of_first(
             closed=bool(row.closed), resolution=resolution, prices=_strings(row.outcome_prices)
         ),
+        listed_price=catalogue.listed_price(closed=bool(row.closed), prices=_strings(row.outcome_prices)),
         volume_usdc=row.volume_num,
         volume_24h_usdc=row.volume24hr,
         liquidity_usdc=row.liquidity_num,
