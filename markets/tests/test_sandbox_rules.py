@@ -436,6 +436,8 @@ async def test_a_builders_code_is_attributed_and_has_its_fees(
     _, placed = await alice.order("BUY", market.yes, "0.50", "20", "FAK", order=order_fields(builder=code))
     async with session.get(f"{sandbox.url}/clob/builder/trades?builder_code={code}") as answer:
         (row,) = (await answer.json())["data"]
+    (wallet,) = sandbox.state(wallet=alice.address)["wallets"]
+    assert int(wallet["cash_units"]) == 1_000_000_000 - 10_000_000 - 20_000
     assert (row["id"], row["tradeType"], row["builder"], row["sizeUsdc"]) == (
         placed["tradeIDs"][0],
         "TAKER",

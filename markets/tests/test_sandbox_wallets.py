@@ -202,6 +202,8 @@ async def test_a_session_key_trades_for_the_wallet_until_revoked(
             token_id=market.yes, side="BUY", price=Decimal("0.4"), size=Decimal(10)
         )
         assert resting.ok
+        balance = await delegate.get_balance_allowance(asset_type="COLLATERAL")
+        assert balance.balance == 990 * MILLION
         assert [one.id for one in (await delegate.list_open_orders().first_page()).items] == [resting.order_id]
         assert (await owner.list_open_orders().first_page()).items == ()
         eventually(lambda: wallet_of(sandbox, owner)["shares"] == {market.yes: 20 * MILLION})

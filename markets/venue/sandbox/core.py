@@ -1,9 +1,9 @@
 """The state of one local venue and everything that can be done to it. Transports call it; it calls none of them."""
 
+import dataclasses
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from eth_utils.address import to_checksum_address
@@ -32,7 +32,7 @@ from markets.venue.sandbox.standing import Standings
 from markets.venue.sandbox.wallets import Wallet
 from markets.venue.sandbox.windows import Windows
 from markets.venue.simulator.matching import Exchange
-from markets.venue.simulator.orders import MarketSpec, Order, OrderRejected, Trade
+from markets.venue.simulator.orders import MarketSpec, NewOrder, Order, OrderRejected, Trade
 from polyhub.lib import money
 
 _HEARTBEAT_MS = 10_000
@@ -52,7 +52,7 @@ class WrongHeartbeat(ValueError):
         self.expected = expected
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class _Heartbeat:
     heartbeat_id: str
     at_ms: int
@@ -274,7 +274,7 @@ class Sandbox:
         admitted = self.gate.admit(post, credentials, now_s=now // 1000)
         if not self.is_open(admitted.market):
             raise OrderRejected("the market is not yet ready to process new orders")
-        new = admitted.new
+        new = self._with_builder(admitted.new, admitted.extras[0])
         doomed, retried = (
             self.faults.hit(
                 [name], now_ms=now, path="/clob/order", method="POST", wallets=(new.wallet, credentials.signer)
@@ -301,6 +301,11 @@ class Sandbox:
         self.chain.signed_extras[new.order_hash] = admitted.extras
         self.publisher.publish(now)
         return order
+
+    def _with_builder(self, new: NewOrder, code: bytes) -> NewOrder:
+        """The order with the fee that its builder takes of takers. Makers' builder fees are not charged here."""
+        known = self.builder_fees.get(f"0x{code.hex()}")
+        return new if known is None else dataclasses.replace(new, builder_bps=known[1])
 
     def cancel(self, order_hash: str, credentials: Credentials) -> str:
         """Cancel an order of this signer; answers "" or why not."""

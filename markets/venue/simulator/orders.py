@@ -31,7 +31,8 @@ class MarketSpec:
 class NewOrder:
     """An order as signed. FOK and FAK BUY are bounded by cash (`maker_units`), every other order by shares.
 
-    `order_hash` names it for ever: a second order with the same hash is refused as a duplicate.
+    `order_hash` names it for ever: a second order with the same hash is refused as a duplicate. `builder_bps` of
+    what it takes go to whoever built the order, on top of the market's fee.
     """
 
     order_hash: str
@@ -43,6 +44,7 @@ class NewOrder:
     taker_units: int
     expiration_s: int = 0
     post_only: bool = False
+    builder_bps: int = 0
 
     @property
     def share_units(self) -> int:

@@ -10,6 +10,8 @@ from markets.venue.simulator.orders import Leg, MarketSpec, Order, lot_units
 from markets.venue.simulator.queue import OrderQueue
 from polyhub.lib import money
 
+_BPS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -33,6 +35,7 @@ def groups_of(spec: MarketSpec, queue: OrderQueue, order: Order) -> list[Group]:
         parts = list(same_price)
         shares = sum(part.share_units for part in parts)
         fee = fees.fee_units(share_units=shares, price_units=price, rate=spec.fee_rate, exponent=spec.fee_exponent)
+        fee += price * shares * new.builder_bps // (money.PRICE_UNITS * _BPS)
         groups.append(Group(Leg(new.wallet, new.order_hash, new.token_id, new.side, price, shares, fee), parts))
     return groups
 
