@@ -144,6 +144,21 @@ async def test_w04_own_fills_can_be_told_before_the_answer(
     assert (await posting)[0] == 200
 
 
+async def test_w04_a_fill_can_come_after_its_order_was_said_to_be_canceled(
+    sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession
+) -> None:
+    alice = await trader(sandbox, session, ALICE)
+    listener = await user_socket(session, sandbox, alice)
+    _, placed = await alice.order("BUY", market.yes, "0.49", "10")
+    sandbox.fault("late_cancel", seconds=0.2, count=1)
+    _, answer = await alice.call("DELETE", "/order", {"orderID": placed["orderID"]})
+    assert answer == {"canceled": [placed["orderID"]], "not_canceled": {}}
+    sandbox.leader_trade(wallet=LEADER, token_id=market.yes, side="SELL", price="0.49", size="4")
+    assert (await listener.hear_until("trade"))["maker_orders"][0]["matched_amount"] == "4"
+    ended = await listener.hear_until("order", type="CANCELLATION")
+    assert (ended["status"], ended["size_matched"]) == ("CANCELED", "4")
+
+
 async def test_w05_fills_while_the_socket_is_away_are_not_told_again(
     sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession
 ) -> None:

@@ -16,6 +16,7 @@ Of a request, before it is handled (the first that strikes answers; delays add u
 | trading_disabled | 503 for orders and cancels | retry_after |
 | version_mismatch | 400 `order_version_mismatch`, as after an upgrade of the venue | |
 | late_accept | closed at once (`hold`: kept silent) without a reply, handled `seconds` later | seconds, hold |
+| late_cancel | a cancel is answered as done and done `seconds` later, so that a fill can come after it | seconds |
 
 Of a request, after it is handled (all that strike apply, in this order):
 
@@ -59,7 +60,7 @@ import msgspec
 
 BEFORE = (
     *("delay", "half_open", "drop_request", "http_5xx", "unauthorized", "rate_limited", "engine_restarting"),
-    *("post_only_mode", "cancel_only", "trading_disabled", "version_mismatch", "late_accept"),
+    *("post_only_mode", "cancel_only", "trading_disabled", "version_mismatch", "late_accept", "late_cancel"),
 )
 AFTER = (
     *("duplicated", "missing_entry", "truncated_page", "index_lag", "clock_skew", "malformed_json", "late_reply"),
@@ -75,7 +76,9 @@ NAMES = frozenset((*BEFORE, *AFTER, *SETTLEMENT, *FRAMES, *AT_ONCE))
 
 _ORDERS = "/clob/order"
 _DEFAULT_ROUTE = {
-    **dict.fromkeys(("late_accept", "post_only_mode", "cancel_only", "duplicated", "version_mismatch"), _ORDERS),
+    **dict.fromkeys(
+        ("late_accept", "post_only_mode", "cancel_only", "duplicated", "version_mismatch", "late_cancel"), _ORDERS
+    ),
     **dict.fromkeys(SETTLEMENT, _ORDERS),
     "missing_entry": "/clob/orders",
     "clock_skew": "/clob/time",
@@ -124,7 +127,7 @@ class Fault:
         self.fault_id = fault_id
         self.request = request
         self.route = request.route if request.route is not None else _DEFAULT_ROUTE.get(request.name, "")
-        self.method = request.method or ("POST" if request.route is None and self.route.startswith(_ORDERS) else "")
+        self.method = request.method or (_default_method(request.name, self.route) if request.route is None else "")
         self.left = request.count
         self.to_pass = request.after
         self.hits = 0
@@ -149,6 +152,12 @@ class Fault:
 
     def concerns_wallet(self, wallets: Iterable[str]) -> bool:
         return not self._wallet or self._wallet in {wallet.lower() for wallet in wallets}
+
+
+def _default_method(name: str, route: str) -> str:
+    if name == "late_cancel":
+        return "DELETE"
+    return "POST" if route.startswith(_ORDERS) else ""
 
 
 class Faults:

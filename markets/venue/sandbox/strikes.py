@@ -34,6 +34,8 @@ class Strikes:
                 await asyncio.sleep(fault.seconds)
             elif name == "late_accept":
                 return await self._late(fault, request, handle)
+            elif name == "late_cancel":
+                return self._canceled_later(fault, body, handle)
             elif name == "half_open":
                 return await self._hold(request)
             elif name == "drop_request":
@@ -54,12 +56,15 @@ class Strikes:
             [name], now_ms=self._sandbox.now_ms(), path=request.path, method=request.method, wallets=known
         )
 
-    async def _late(self, fault: FaultRequest, request: web.Request, handle: Handle) -> web.Response:
-        async def later() -> None:
-            await asyncio.sleep(fault.seconds)
-            await handle()
+    def _canceled_later(self, fault: FaultRequest, body: bytes, handle: Handle) -> web.Response:
+        """Say at once what will be true, if nobody fills the orders meanwhile."""
+        self._spawn(_later(fault.seconds, handle))
+        asked = msgspec.json.decode(body)
+        ids = asked if isinstance(asked, list) else [asked["orderID"]]
+        return _json({"canceled": ids, "not_canceled": {}})
 
-        self._spawn(later())
+    async def _late(self, fault: FaultRequest, request: web.Request, handle: Handle) -> web.Response:
+        self._spawn(_later(fault.seconds, handle))
         return await self._hold(request) if fault.hold else _closed(request)
 
     async def _hold(self, request: web.Request) -> web.Response:
@@ -125,6 +130,11 @@ class Strikes:
         if trade := exchange.trades.get(str(row.get("id", ""))):
             return trade.matched_ms > seen_ms
         return str(row.get("timestamp", "")).isdecimal() and int(row["timestamp"]) * 1_000 > seen_ms
+
+
+async def _later(seconds: float, handle: Handle) -> None:
+    await asyncio.sleep(seconds)
+    await handle()
 
 
 def _refusal(fault: FaultRequest) -> web.Response:
