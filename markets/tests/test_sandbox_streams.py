@@ -293,6 +293,18 @@ async def test_own_orders_pass_placement_update_cancellation(
     assert {event["id"] for event in seen} == {placed["orderID"]}
 
 
+async def test_a_delayed_order_is_told_and_then_matched(
+    sandbox: RunningSandbox, session: aiohttp.ClientSession, alice: Trader
+) -> None:
+    sports = sandbox.create_market("sports", bids=[("0.48", "100")], asks=[("0.50", "100")], seconds_delay=1)
+    listener = await user_socket(session, sandbox, alice)
+    _, placed = await alice.order("BUY", sports.yes, "0.50", "10")
+    first = await listener.hear_until("order", id=placed["orderID"])
+    assert (first["type"], first["status"]) == ("PLACEMENT", "DELAYED")
+    then = await listener.hear_until("order", id=placed["orderID"])
+    assert (then["type"], then["status"], then["size_matched"]) == ("UPDATE", "MATCHED", "10")
+
+
 @pytest.mark.parametrize(
     ("faults", "expected"),
     [
