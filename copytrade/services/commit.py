@@ -19,7 +19,7 @@ from copytrade.services.verdicts import BookChange, Decided
 from copytrade.services.work import Earlier, Follower, PendingFill
 from markets.domain.book import SELL
 from markets.venue.ports import OrderType, Side
-from polyhub.lib import money, prepared
+from polyhub.lib import money, prepared, push
 from trading.domain.reports import PendingOrder
 from trading.services import orders
 from trading.services.orders import OrderRequest, SubmitResult
@@ -72,12 +72,22 @@ def decide_fills(
         lock_shard(shard=shard)
         owed = work.pairs(fill_ids=list(by_id), shard=shard, shards=shards)
         pairs = [(by_id[fill_id], follower) for fill_id, follower in owed]
-        decided, changes, pending = _Pass(pairs, views, now).run() if pairs else ([], {}, [])
+        decided, changes, results = _Pass(pairs, views, now).run() if pairs else ([], {}, [])
         verdicts.write_books(changes=changes, now=now)
         pushes = verdicts.write(decided=decided, now=now)
         work.finish(now=now)
-        verdicts.tell(pushes=pushes, now=now)
-    return Written(len(pushes), pending)
+        push.push(pushes=[*told(results), *pushes], now=now)
+    return Written(len(pushes), to_send(results))
+
+
+def told(results: Sequence[SubmitResult]) -> list[push.Push]:
+    """What the owners of these orders hear."""
+    return [result.told for result in results if result.told]
+
+
+def to_send(results: Sequence[SubmitResult]) -> list[PendingOrder]:
+    """What their engines get."""
+    return [result.pending for result in results if result.pending]
 
 
 class _Pass:
@@ -96,14 +106,14 @@ class _Pass:
         self._held = {key: holding for key, (holding, _) in held.items()}
         self._changes: dict[tuple[UUID, int], BookChange] = {}
 
-    def run(self) -> tuple[list[Decided], dict[tuple[UUID, int], BookChange], list[PendingOrder]]:
+    def run(self) -> tuple[list[Decided], dict[tuple[UUID, int], BookChange], list[SubmitResult]]:
         drafts = [self._decide(follower, fills) for follower, fills in self._groups]
         results = orders.submit_orders(
             requests=[draft.request for draft in drafts if draft.request], actor=ACTOR, now=self._now, wake=False
         )
         by_id = {result.client_order_id: result for result in results}
         decided = [_settle(draft, by_id) for draft in drafts]
-        return decided, self._changes, [result.pending for result in results if result.pending]
+        return decided, self._changes, results
 
     def _decide(self, follower: Follower, fills: Sequence[PendingFill]) -> _Draft:
         if fills[0].side == SELL:

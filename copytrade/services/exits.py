@@ -11,7 +11,7 @@ from django.db import transaction
 from copytrade.domain import decide
 from copytrade.domain.decide import BookView, Holding, MarketTerms, PlaceOrder
 from copytrade.services import commit, rules, work
-from polyhub.lib import money, prepared
+from polyhub.lib import money, prepared, push
 from trading.domain.reports import PendingOrder
 from trading.services import orders
 from trading.services.orders import OrderRequest
@@ -87,7 +87,8 @@ def retry(*, views: Mapping[str, BookView], shard: int, shards: int, now: dateti
     finished = {item.leader for item in ready if plan[item.rule_id, item.token_pk].retry_at is None}
     if finished:
         rules.unwatch_unneeded(leaders=sorted(finished))
-    return [result.pending for result in results if result.pending]
+    push.push(pushes=commit.told(results), now=now)
+    return commit.to_send(results)
 
 
 def _try(item: DueExit, holding: Holding, view: BookView, *, now: datetime) -> tuple[OrderRequest | None, _Next]:

@@ -11,7 +11,7 @@ from copytrade.domain.decide import Numbers
 from copytrade.domain.rules import Verdict
 from copytrade.services.work import Follower, PendingFill
 from polyhub.lib import prepared
-from polyhub.lib.push import Push, push
+from polyhub.lib.push import Push
 
 # Rows travel as one JSON value: with hundreds of followers a fraction of the time that bound arrays take.
 _INSERT = """
@@ -92,11 +92,6 @@ def write_books(*, changes: dict[tuple[UUID, int], BookChange], now: datetime) -
             [row.opened_at for row in rows],
         ],
     )
-
-
-def tell(*, pushes: Sequence[Push], now: datetime) -> None:
-    """The last thing of the transaction."""
-    push(pushes=pushes, now=now)
 
 
 def _row(item: Decided, fill: PendingFill) -> dict[str, object]:

@@ -4,6 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from copytrade.domain.rules import Sizing
 from copytrade.models import CopyDecision, LeaderBook
@@ -189,3 +191,17 @@ def test_two_hundred_followers_cost_no_more_statements_than_two(django_assert_ma
     leader_does(Side.BUY, token, at=NOW + timedelta(seconds=1))
     with django_assert_max_num_queries(32):
         assert decide_all(token) == 20
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_owners_are_told_in_one_go_so_that_streams_are_locked_in_order(side: Side) -> None:
+    """Orders first and verdicts later would lock the streams of some users twice, out of order: a deadlock."""
+    token, followers = make_token(), [follow(trading.account()) for _ in range(2)]
+    leader_does(Side.BUY, token)
+    if side is Side.SELL:
+        decide_all(token)
+        fill(orders_of(followers[1])[0])
+        leader_does(Side.SELL, token, at=NOW + timedelta(seconds=1))
+    with CaptureQueriesContext(connection) as asked:
+        decide_all(token)
+    assert len([one for one in asked.captured_queries if "lib_pushstream" in one["sql"]]) == 1

@@ -68,6 +68,8 @@ class SubmitResult:
     created: bool = True
     # What its engine needs to send it, for a caller that runs beside that engine.
     pending: PendingOrder | None = None
+    # What its owner is to be told, for a caller that tells more in the same transaction.
+    told: push.Push | None = None
 
     @property
     def admitted(self) -> bool:
@@ -94,7 +96,8 @@ def submit_orders(
 ) -> list[SubmitResult]:
     """Check and store a batch in one transaction: PENDING rows for an engine to take, DENIED rows with their reason.
 
-    `wake=False` is for a caller that hands what is pending to the engine itself.
+    `wake=False` is for a caller that at the end of its transaction tells the owners and hands what is pending to the
+    engines: two tellings in one transaction would lock users' streams out of order.
 
     Risk rows are locked in account id order; several requests of one account are checked one after the other.
     Results keep the order of `requests`. A request whose `client_order_id` exists changes nothing.
@@ -287,22 +290,21 @@ def _row(
 def _store(fresh: Sequence[_Checked], *, now: datetime, wake: bool) -> dict[UUID, SubmitResult]:
     rows = [checked.order for checked in fresh if checked.order is not None]
     inserting.insert_orders(rows)
-    pushes = [
-        push.Push(checked.user_id, "order.changed", changes.payload_of(checked.order, token=checked.request.token_id))
-        for checked in fresh
-        if checked.order is not None
-    ]
+    results = [_result(checked) for checked in fresh]
     if wake:
         announce()
-    push.push(pushes=pushes, now=now)
+        push.push(pushes=[result.told for result in results if result.told], now=now)
     transaction.on_commit(lambda: fp("F0"))
-    return {checked.request.client_order_id: _result(checked) for checked in fresh}
+    return {result.client_order_id: result for result in results}
 
 
 def _result(checked: _Checked) -> SubmitResult:
     order, verdict, request = checked.order, checked.verdict, checked.request
     refused = isinstance(verdict, gate.Denied)
-    pending = None
+    pending = told = None
+    if order is not None:
+        payload = changes.payload_of(order, token=request.token_id)
+        told = push.Push(checked.user_id, "order.changed", payload)
     if order is not None and not refused:
         pending = work.pending_order(order, token_id=request.token_id, neg_risk=checked.neg_risk)
     return SubmitResult(
@@ -312,4 +314,5 @@ def _result(checked: _Checked) -> SubmitResult:
         code=str(verdict.code) if isinstance(verdict, gate.Denied) else "",
         numbers=dict(verdict.numbers) if isinstance(verdict, gate.Denied) else {},
         pending=pending,
+        told=told,
     )
