@@ -21,6 +21,7 @@ from accounts.domain.statuses import AccountMode
 from accounts.forms import SessionAccountForm, SessionKeyForm, refuse
 from accounts.models import NextKey, TradingAccount, TradingKey
 from accounts.services import session_keys
+from markets.venue import grants
 from polyhub.lib.errors import AppError
 from polyhub.mixins import Owned, Page
 from trading.selectors import portfolio_of
@@ -60,6 +61,8 @@ class Card:
     waiting: NextKey | None
     waiting_countdown: Countdown | None
     left: str
+    # The call the wallet's owner has to sign for the key that is not authorised yet; empty when there is none.
+    grant: str
 
     @property
     def is_session(self) -> bool:
@@ -99,7 +102,17 @@ class Custody(Page):
             waiting,
             custody.countdown(expires_at=waiting.expires_at, now=self.now) if waiting else None,
             key_rotation.what_is_left(account=account, now=self.now) if waiting and waiting.draining_at else "",
+            _grant(account, waiting or key),
         )
+
+
+def _grant(account: TradingAccount, key: TradingKey | NextKey | None) -> str:
+    if key is None or key.expires_at is None:
+        return ""
+    call = grants.authorize_call(
+        wallet=account.trading_address, session_signer=key.address, valid_until_s=int(key.expires_at.timestamp())
+    )
+    return call.data
 
 
 class _Guarded(Owned):

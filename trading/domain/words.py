@@ -29,6 +29,10 @@ DENIED = {
     "PRICE_FAR_FROM_BOOK": "the price {price} is more than {limit} worse than the best of the book, {best}",
     "SIGNING_REFUSED": "the signer's policy refused it",
     "CANCELED_BEFORE_SENDING": "it was canceled before it left",
+    "VENUE_UPGRADED": "the venue has changed how orders are signed: nothing is sent before PolyHub is brought up to it",
+    "CLOCK_OFFSET": "this machine's clock was too far off to be believed",
+    "INVALID_EXPIRATION": "the venue takes no order that ends so soon",
+    "POST_ONLY_TYPE": "only an order that rests can be post-only",
     # What the venue answers.
     "FAK_NOT_FILLED": "nobody offered this price when the order arrived",
     "FOK_NOT_FILLED": "the whole size was not offered at this price when the order arrived",
@@ -68,6 +72,7 @@ ENGINE = {
     "INTERNAL_ERROR": "something unexpected happened, the log says what; it tries again by itself",
     "SIGNER_DOWN": "the signer does not answer; it is one of the processes of ./hub up",
     "KEY_MISSING": "the signer has no key for it: import the key again",
+    "KEY_EXPIRED": "its session key has ended: take the next one into use on the page of keys",
     "SEAL_BROKEN": "the signer cannot open its key: restore the vault key, or import the key again",
     "CREDENTIALS_REFUSED": "the venue refused the key: check that it belongs to this wallet, and the kind of wallet",
     "BALANCE_ZERO": "the trading wallet holds no money: deposit pUSD to its address, and it goes on by itself",

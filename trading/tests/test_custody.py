@@ -291,7 +291,11 @@ def test_the_custody_page_leads_from_key_to_key(client: Client, desk: Desk, acco
     assert "Owner&#x27;s key" in page or "Owner's key" in page
     client.post(address, {"step": "make"})
     waiting = NextKey.objects.get()
-    assert waiting.address in client.get(reverse("custody")).content.decode()
+    page = client.get(reverse("custody")).content.decode()
+    assert waiting.address in page
+    # The very call its owner has to sign, with this key and this end.
+    ends = f"{int(waiting.expires_at.timestamp()):064x}"
+    assert waiting.address[2:].lower().rjust(64, "0") + ends in page
     assert client.post(address, {"step": "finish"}).status_code == 409
     client.post(address, {"step": "begin"})
     client.post(address, {"step": "finish"})
