@@ -1,4 +1,4 @@
-"""Writes down what the kept books say: ticks and candles, the books people look at, and the continuity ledger.
+"""Writes down what the kept books say: ticks and candles, and the books people look at.
 
 Beside the feed and its book cache. An outage of the database keeps what fits in bounded queues; what does not is
 counted as lost, never guessed.
@@ -15,7 +15,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 
 from markets.books import BookCache, Top, TrustedBook
-from markets.services import continuity, history, interest, quotes
+from markets.services import history, interest, quotes
 from markets.services.history import QuoteTick, TradeTick
 from markets.services.interest import ShownBook
 from markets.services.quotes import TopOfBook
@@ -33,7 +33,6 @@ RECORD_EVERY_S = 1.0
 # What people see is at most this old; a book that changes more often is shown in its newest state.
 PUBLISH_EVERY_S = 0.3
 LOOK_EVERY_S = 5.0
-LEDGER_EVERY_S = 5.0
 IMPORT_EVERY_S = 1.0
 RETRY_S = 1.0
 CALL_TIMEOUT_S = 15.0
@@ -78,7 +77,6 @@ class Recorder:
             "record": (self.record, RECORD_EVERY_S),
             "publish": (self.publish, PUBLISH_EVERY_S),
             "look": (self.look, LOOK_EVERY_S),
-            "ledger": (self.write_ledger, LEDGER_EVERY_S),
             "import": (self.import_past, IMPORT_EVERY_S),
             "sizes": (self.find_sizes, SIZES_EVERY_S),
         }
@@ -241,7 +239,7 @@ class Recorder:
             venue_at=now - timedelta(milliseconds=view.age_ms),
         )
 
-    # -- the past, and what went wrong ---------------------------------------------------------------------------
+    # -- the past ------------------------------------------------------------------------------------------------
 
     async def import_past(self) -> None:
         """The venue's own prices of one token that somebody began to look at."""
@@ -250,15 +248,6 @@ class Recorder:
             points = await asyncio.wait_for(self._past(token_id, now - PAST, now, 10), CALL_TIMEOUT_S)
             await self._database.run(history.import_prices, token=key, points=points)
             await self._database.run(interest.history_imported, token=key, now=now)
-
-    async def write_ledger(self) -> None:
-        """Add the notes of the last seconds to the day."""
-        told = self._books.notebook.take()
-        try:
-            await self._database.run(continuity.store, told=told, now=self._clock.now())
-        except (OperationalError, InterfaceError):
-            self._books.notebook.give_back(told)
-            raise
 
     async def _forever(self, name: str, step: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:

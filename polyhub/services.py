@@ -15,6 +15,7 @@ from copytrade.services.decide import CopyDecider
 from markets import feed
 from markets.books import BookCache
 from markets.catalogue_sync import CatalogueSync, Listing
+from markets.ledger import Ledger
 from markets.recorder import Recorder
 from markets.services.budgets import BudgetKeeper
 from markets.venue import registry
@@ -128,7 +129,12 @@ async def _feed(lease: HeldLease) -> AsyncGenerator[Runner, None]:
     )
     try:
         yield WithBooks(
-            feed.FeedService(sources=sources, clock=clock), books, sync, recorder, _keeper(transport, lease)
+            feed.FeedService(sources=sources, clock=clock),
+            books,
+            sync,
+            recorder,
+            Ledger(books=books, clock=clock),
+            _keeper(transport, lease),
         )
     finally:
         await transport.close()
@@ -201,7 +207,12 @@ async def engine(
         database=database,
     )
     try:
-        yield WithBooks(shard, books, _keeper(transport, lease, registry.TRADING, registry.READING))
+        yield WithBooks(
+            shard,
+            books,
+            Ledger(books=books, clock=clock),
+            _keeper(transport, lease, registry.TRADING, registry.READING),
+        )
     finally:
         await decider.close()
         await signer.close()

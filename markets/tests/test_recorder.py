@@ -12,6 +12,7 @@ from django.db import OperationalError
 from markets import selectors
 from markets.books import BookCache
 from markets.domain.continuity import Subject, Trouble
+from markets.ledger import Ledger
 from markets.models import BookView, Candle, ContinuityDay, Incident, Interest, Quote, Token
 from markets.recorder import Recorder
 from markets.services import catalogue, continuity, interest
@@ -46,6 +47,7 @@ class Desk:
         self.asked: list[str] = []
         self.listed: list[LeaderTradeSeen] = []
         self.recorder = Recorder(books=self.books, past=self.past, trades=self.trades, clock=self.clock)
+        self.ledger = Ledger(books=self.books, clock=self.clock)
         self.books.need([token.token_id])
         self.books.apply(FeedStatus(connected=True))
         self.whole(4800, 5200)
@@ -79,6 +81,7 @@ def at_the_desk(work: Callable[[Desk], Awaitable[None]], token: Token | None = N
             await work(desk)
         finally:
             await desk.recorder.close()
+            await desk.ledger.close()
         return desk
 
     return asyncio.run(scenario())
@@ -201,11 +204,11 @@ def test_the_ledger_adds_up_per_day_keeps_incidents_and_forgets_only_those() -> 
         notes = desk.books.notebook
         notes.watched(Subject.ASSET, token.token_id, needed_ms=1_000, trusted_ms=750)
         notes.note(Trouble.GAP, Subject.ASSET, token.token_id, at_ms=to_ms(NOW), detail="lost")
-        await desk.recorder.write_ledger()
+        await desk.ledger.write()
         notes.watched(Subject.ASSET, token.token_id, needed_ms=1_000, trusted_ms=1_000)
         notes.note(Trouble.RECONNECT, Subject.STREAM, "market", at_ms=to_ms(NOW))
-        await desk.recorder.write_ledger()
-        await desk.recorder.write_ledger()
+        await desk.ledger.write()
+        await desk.ledger.write()
 
     at_the_desk(work, token)
     asset = ContinuityDay.objects.get(subject="asset")
@@ -230,11 +233,11 @@ def test_what_could_not_be_written_is_kept_for_the_next_time(monkeypatch: pytest
             broken.setattr("markets.services.history.record", away)
             broken.setattr("markets.services.continuity.store", away)
             with pytest.raises(OperationalError):
-                await desk.recorder.write_ledger()
+                await desk.ledger.write()
             with pytest.raises(OperationalError):
                 await desk.recorder.record()
         desk.books.notebook.note(Trouble.GAP, Subject.ASSET, token.token_id, at_ms=to_ms(NOW))
-        await desk.recorder.write_ledger()
+        await desk.ledger.write()
         await desk.recorder.record()
 
     desk = at_the_desk(work, token)
