@@ -1,7 +1,7 @@
 """What the owner of a deposit wallet signs so that a session key may trade for it. Pure; the owner keeps the key.
 
-The owner's browser wallet signs `batch_typed_data` (eth_signTypedData_v4); whoever holds a builder key of the venue posts
-`authorization_request`. Source: the official client (session keys, deposit-wallet batches); unverified live.
+The owner's browser wallet signs `batch_typed_data` (eth_signTypedData_v4); whoever holds a builder key of the venue
+posts `authorization_request`. Source: the official client (session keys, deposit-wallet batches); unverified live.
 """
 
 from dataclasses import dataclass
