@@ -88,10 +88,10 @@ class Connection:
             asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
-        if not self._waiting:
+        waiting, self._waiting = self._waiting, []
+        if not waiting or self._transport.is_closing():
             return
-        self._transport.write(b"".join(self._waiting))
-        self._waiting.clear()
+        self._transport.write(b"".join(waiting))
         if self.backlog > self._rules.slow_bytes:
             self.close(SLOW, "slow consumer")
 

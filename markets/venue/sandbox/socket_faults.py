@@ -35,7 +35,8 @@ class SocketFaults:
         wallets: Iterable[str] = (),
     ) -> None:
         """One frame to every listener. `event`, `tokens` and `wallets` are what it tells of."""
-        if not self._faults.on_frames and not self._held:
+        if not self._faults.on_frames:
+            self._let_go()
             data = ws_frame(text)
             for one in listeners:
                 one.write(data)
@@ -43,6 +44,13 @@ class SocketFaults:
         for one in listeners:
             about = self._wallets_of(one.signer) if one.channel == USER else list(wallets)
             self._send_one(one, text, event=event, now_ms=now_ms, tokens=list(tokens), wallets=about)
+
+    def _let_go(self) -> None:
+        """Frames kept for shuffling, once nothing is to be shuffled any more."""
+        for (connection, _), frames in self._held.items():
+            for data in frames:
+                connection.write(data)
+        self._held.clear()
 
     def answers_ping(self, connection: Connection, *, now_ms: int) -> bool:
         wallets = self._wallets_of(connection.signer) if connection.signer else []
