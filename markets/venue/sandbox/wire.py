@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,12 +20,14 @@ def encode(payload: object) -> str:
     return msgspec.json.encode(payload).decode()
 
 
+@lru_cache(maxsize=1 << 16)
 def amount(units: int) -> str:
     """Dollars or shares: 18181800 -> "18.1818"."""
     whole, rest = divmod(units, money.UNITS)
     return f"{whole}.{rest:06d}".rstrip("0") if rest else str(whole)
 
 
+@lru_cache(maxsize=1 << 14)
 def price(units: int) -> str:
     whole, rest = divmod(units, money.PRICE_UNITS)
     return f"{whole}.{rest:04d}".rstrip("0") if rest else str(whole)
