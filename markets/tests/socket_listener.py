@@ -8,7 +8,7 @@ import aiohttp
 from markets.tests.sandbox_client import Trader
 from markets.venue.sandbox.testing import RunningSandbox
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 10.0
 TEXTS = ("PONG", "INVALID OPERATION", "NO NEW ASSETS")
 
 

@@ -19,7 +19,7 @@ from polyhub.tests.eventually import eventually_async
 
 SESSION_KEY = "0x" + "22" * 32
 SESSION = "session key"
-TIMEOUT_S = 5.0
+TIMEOUT_S = 10.0
 TODAY = "2026-11-20"
 
 EVERYBODY = pytest.mark.parametrize(

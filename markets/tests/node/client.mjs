@@ -38,9 +38,9 @@ const listening = (async () => {
   for await (const event of streams ?? []) heard.push([event.topic, event.type, event.payload?.status ?? null]);
 })();
 const until = async (topic, type, status) => {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 20_000;
   while (!heard.some((one) => one[0] === topic && one[1] === type && (!status || one[2] === status))) {
-    if (Date.now() > end) throw new Error(`no ${topic} ${type} ${status ?? ""} within 5 s`);
+    if (Date.now() > end) throw new Error(`no ${topic} ${type} ${status ?? ""} within 20 s`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 };

@@ -15,9 +15,9 @@ const creds = await report.step("createOrDeriveApiKey", () => new ClobClient(opt
 const client = new ClobClient({ ...options, creds, signatureType, funderAddress: wallet });
 // Bought shares can be sold once their trade is mined.
 const confirmed = async (list) => {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 20_000;
   while (!(await list()).every((trade) => trade.status === "TRADE_STATUS_CONFIRMED")) {
-    if (Date.now() > end) throw new Error("a trade was not confirmed within 5 s");
+    if (Date.now() > end) throw new Error("a trade was not confirmed within 20 s");
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 };
