@@ -281,6 +281,15 @@ async def test_the_relayer_and_the_data_api_fail_alike(
             json.loads(await answer.read())
 
 
+async def test_public_routes_fail_for_the_wallet_they_are_asked_about(
+    sandbox: RunningSandbox, session: aiohttp.ClientSession
+) -> None:
+    sandbox.fault("http_5xx", route="/data/v2/", wallet=LEADER, status=503)
+    for wallet, status in ((LEADER.upper().replace("0X", "0x"), 503), ("0x" + "2e" * 20, 200)):
+        async with session.get(f"{sandbox.url}/data/v2/trades?user={wallet}") as answer:
+            assert answer.status == status
+
+
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_fault_can_be_asked_for_and_ends(sandbox: RunningSandbox, name: str) -> None:
     sandbox.fault(name, for_seconds=60)

@@ -97,8 +97,8 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`route` is the beginning of a path with its prefix (`/clob/order`); empty means every route of the protocol.
 
     What concerns new orders strikes POST of `/clob/order` and `/clob/orders` by default, trading_disabled orders and
-    cancels. `wallet` is a trading address or a signer; on RTDS the wallet that traded. `count` ends the fault after
-    so many hits, `for_seconds` by time; `after` lets so many pass first.
+    cancels. `wallet` is a trading address or a signer, or whom a public route is asked about; on RTDS who traded.
+    `count` ends the fault after so many hits, `for_seconds` by time; `after` lets so many pass first.
     """
 
     name: str

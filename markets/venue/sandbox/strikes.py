@@ -16,6 +16,7 @@ Handle = Callable[[], Awaitable[web.StreamResponse]]
 
 _HOLD_S = 120.0
 _LAST_CURSOR = "LTE="
+_ASKED_ABOUT = ("user", "address", "maker_address")
 
 
 class Strikes:
@@ -52,6 +53,7 @@ class Strikes:
     def _hit(self, name: str, request: web.Request) -> FaultRequest | None:
         signer = request.headers.get("POLY_ADDRESS", "")
         known = self._sandbox.wallets_of(signer) if signer else []
+        known += [request.query[name] for name in _ASKED_ABOUT if name in request.query]
         return self._sandbox.faults.hit(
             [name], now_ms=self._sandbox.now_ms(), path=request.path, method=request.method, wallets=known
         )
