@@ -108,6 +108,21 @@ def test_nobody_transfers_or_withdraws_what_orders_hold_back() -> None:
     exchange.check()
 
 
+def test_a_restored_ledger_is_as_it_was() -> None:
+    exchange = exchange_with("a", "b")
+    place(exchange, order("a", Side.BUY, YES, 5_000, 10))
+    ledger = exchange.ledger
+    before, kept = repr(vars(ledger)), ledger.snapshot()
+    ledger.split("a", CONDITION, (YES, NO), 100 * USD)
+    ledger.move_cash("a", "somebody new", 100 * USD)
+    ledger.move_shares("b", "a", YES, USD)
+    ledger.withdraw("b", USD)
+    assert repr(vars(ledger)) != before
+    ledger.restore(kept)
+    assert repr(vars(ledger)) == before
+    exchange.check()
+
+
 def test_what_the_venue_believes_a_wallet_owns_binds_its_orders() -> None:
     exchange = exchange_with("a")
     for believed in (Believed(owned=4 * USD, allowed=9 * USD), Believed(owned=9 * USD, allowed=4 * USD)):

@@ -95,8 +95,8 @@ class Contracts:
     def run(self, wallet: str, calls: Sequence[Call], *, transaction_hash: str) -> None:
         """Make these calls in order, all or none. Raises Reverted."""
         ledger = self._exchange.ledger
-        holders = (ledger, self._approvals, self._sessions, self._view.unseen)
-        before = copy.deepcopy([vars(one) for one in holders])
+        holders = (self._approvals, self._sessions, self._view.unseen)
+        before, owned = copy.deepcopy([vars(one) for one in holders]), ledger.snapshot()
         self._transaction = transaction_hash
         self._positions.begin(transaction_hash)
         try:
@@ -105,6 +105,7 @@ class Contracts:
         except (Reverted, InsufficientFunds, KeyError) as failed:
             for part, state in zip(holders, before, strict=True):
                 vars(part).update(state)
+            ledger.restore(owned)
             self._chain.failed.add(transaction_hash)
             raise Reverted(f"execution reverted: {failed}") from failed
         self._positions.commit()

@@ -5,7 +5,8 @@ both tokens of a market, held + in flight = its collateral; once decided: what t
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 UNLIMITED = 2**256 - 1
 
@@ -28,6 +29,9 @@ class Holdings:
     shares_approved: bool = False
     shares: dict[str, int] = field(default_factory=dict)
     reserved_shares: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> "Holdings":
+        return replace(self, shares=dict(self.shares), reserved_shares=dict(self.reserved_shares))
 
     @property
     def free_cash(self) -> int:
@@ -156,6 +160,22 @@ class Ledger:
     def receive_shares(self, wallet: str, token_id: str, units: int) -> None:
         holdings = self.wallet(wallet)
         holdings.shares[token_id] = holdings.shares.get(token_id, 0) + units
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything as it is now, for `restore`."""
+        kept = {name: dict(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
+        kept["wallets"] = {name: holdings.copy() for name, holdings in self.wallets.items()}
+        return kept
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Undo everything since the snapshot."""
+        for name, value in kept.items():
+            if isinstance(value, dict):
+                held = getattr(self, name)
+                held.clear()
+                held.update(value)
+            else:
+                setattr(self, name, value)
 
     def check(self, markets: dict[str, tuple[str, str]]) -> None:
         """Raise LedgerBroken unless every sum above holds and nothing is negative. `markets`: condition -> tokens."""
