@@ -331,3 +331,29 @@ async def test_cash_that_belongs_to_no_market_is_activity_too(
     standing = await public.get_trader_leaderboard_standing(user=LEADER)
     assert standing is not None
     assert standing.volume == Decimal(100)
+
+
+async def test_standings_are_of_a_category_and_a_window(
+    sandbox: RunningSandbox, market: SandboxMarket, public: AsyncPublicClient, session: aiohttp.ClientSession
+) -> None:
+    await traded(sandbox, market, public)
+    game = sandbox.create_market("game", category="sports")
+    sandbox.leader_trade(wallet=OTHER, token_id=game.yes, side="BUY", price="0.5", size="30")
+    data = f"{sandbox.url}/data/v2/leaderboard"
+
+    async def volumes(query: str) -> dict[str, float]:
+        _, body = await json_of(session, f"{data}?{query}")
+        return {row["user_id"]: row["volume"] for row in body["data"] if row["user_id"] in (LEADER, OTHER)}
+
+    async def both() -> bool:
+        return await volumes("time_period=day") == {LEADER: 100.0, OTHER: 30.0}
+
+    await eventually_async(both)
+    assert await volumes("category=sports&time_period=week") == {OTHER: 30.0}
+    assert await volumes("category=weather") == {LEADER: 100.0}
+    assert (await json_of(session, f"{data}?time_period=decade"))[0] == 400
+    sandbox.resolve(market.condition_id, market.yes)
+    _, body = await json_of(session, f"{data}?category=weather&time_period=day")
+    assert {row["user_id"]: row["pnl"] for row in body["data"]}[LEADER] == 40.0
+    _, everything = await json_of(session, data)
+    assert {row["user_id"]: row["pnl"] for row in everything["data"]}[LEADER] == 40.0

@@ -15,6 +15,7 @@ from polyhub.lib import money
 
 _INTERVALS_S = {"1h": 3_600, "6h": 21_600, "12h": 43_200, "1d": 86_400, "1w": 604_800, "1m": 2_592_000}
 _STEPS_S = {"1h": 3_600, "3h": 10_800, "12h": 43_200, "18h": 64_800, "1d": 86_400}
+_WINDOWS_S = {"day": 86_400, "week": 604_800, "month": 2_592_000, "all": 2**40}
 _MOST_TOKENS = 50
 _MOST_SPAN_S = 15 * 86_400
 _MOST_HOLDERS = 20
@@ -42,7 +43,7 @@ class DataStats:
         ]
 
     async def leaderboard(self, request: web.Request) -> web.Response:
-        by_profit = self._sandbox.record.standings()
+        by_profit = self._standings(request)
         by_volume = sorted(by_profit, key=lambda each: (-each.volume_units, each.wallet))
         user = user_of(request, required=False)
         if user:
@@ -182,6 +183,36 @@ class DataStats:
             and (not event_id or catalogue.event_id(each) in event_id)
         ]
         return data_page(request, chosen, self._resolution)
+
+    def _standings(self, request: web.Request) -> list[Standing]:
+        """By profit; of one category's markets and of what happened in a window, where these are asked for."""
+        record, query = self._sandbox.record, request.query
+        category, window = query.get("category", "").lower(), query.get("time_period", "all").lower()
+        if window not in _WINDOWS_S:
+            raise BadParameter("time_period", f"unknown time_period {window}")
+        if category in ("", "overall") and window == "all":
+            return record.standings()
+        known, now_s = self._sandbox.catalogue.by_condition, self._sandbox.now_ms() // 1000
+        start_s = now_s - _WINDOWS_S[window]
+        found: list[Standing] = []
+        for wallet, rows in list(record.by_wallet.items()):
+            trades = [
+                each
+                for each in rows
+                if each.condition_id
+                and (category in ("", "overall") or known[each.condition_id].category.lower() == category)
+            ]
+            inside = [each for each in trades if each.kind == "TRADE" and each.traded_s >= start_s]
+            if not inside:
+                continue
+            profit = self._profit(trades, now_s) - self._profit(trades, start_s)
+            found.append(Standing(wallet, profit, sum(each.share_units for each in inside)))
+        return sorted(found, key=lambda each: (-each.pnl_units, each.wallet))
+
+    def _profit(self, trades: list[PublicTrade], at_s: int) -> int:
+        point = self._point(trades, at_s)
+        made: float = point["realized_pnl"] + point["unrealized_pnl"]
+        return round(made * money.UNITS)
 
     def _markets(self, request: web.Request) -> list[MarketDef]:
         known, conditions = self._sandbox.catalogue.by_condition, conditions_of(request)
