@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from polyhub import postgres, processes, settings
+from polyhub import postgres, processes, settings, startup
+from polyhub.management.commands import up
 from polyhub.tests.eventually import eventually
 
 READY_WITHIN_S = 60.0
@@ -151,3 +152,28 @@ def test_a_database_that_does_not_answer_is_named_with_the_way_out(machine: Mach
     assert refused.returncode != 0
     assert "The database does not answer" in refused.stderr
     assert "DATABASE_URL" in refused.stderr
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_what_is_not_ready_in_time_is_named_and_told_once_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = {"ok": False, "parts": {"feed": {"ok": False, "age_s": None, "detail": "not connected to the venue"}}}
+    answers = [away, away, {"ok": True, "parts": {"leases": {"ok": True, "age_s": 0.0, "detail": ""}}}]
+    monkeypatch.setattr(startup, "read_ready", lambda host, port: answers.pop(0))
+    monkeypatch.setattr(startup, "READY_POLL_S", 0)
+    monkeypatch.setattr(up, "READY_WITHIN_S", 0)
+    heard = Heard()
+    up.announce(heard, "127.0.0.1", 9000, time.monotonic() - 1, demo=False)
+    assert [line.partition(":")[0] for line in heard.said] == [
+        "Not ready after 0 s",
+        "It goes on trying. Pages, as far as they work",
+        "Ready after 1.0 s",
+    ]
+    assert "feed (not connected to the venue)" in heard.said[0]
+    assert heard.said[1].endswith("http://127.0.0.1:9000")

@@ -7,7 +7,7 @@ import threading
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -22,6 +22,12 @@ READY_WITHIN_S = 60.0
 _FUNDING = threading.Lock()
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+
+
+class Sayer(Protocol):
+    """Prints a line among those of the processes."""
+
+    def say(self, text: str) -> None: ...
 
 
 class Command(BaseCommand):
@@ -80,7 +86,7 @@ class Command(BaseCommand):
             watch.on_restart(
                 "sandbox", lambda: threading.Thread(target=_begin_anew, args=(watch,), daemon=True).start()
             )
-        waiter = threading.Thread(target=_announce, args=(watch, host, port, began, with_demo), daemon=True)
+        waiter = threading.Thread(target=announce, args=(watch, host, port, began, with_demo), daemon=True)
         waiter.start()
         with keeper.kept(settings.VAR_DIR, say=watch.say) if settings.EMBEDDED else nullcontext():
             watch.run()
@@ -97,22 +103,21 @@ def refuse_demo_users() -> None:
         )
 
 
-def _announce(watch: supervisor.Supervisor, host: str, port: int, began: float, demo: bool) -> None:
-    """Wait until everything is ready, then say where it is and what to try."""
-    deadline = began + READY_WITHIN_S
-    answer: dict[str, Any] | None = None
-    funded = not demo
-    while time.monotonic() < deadline:
+def announce(watch: Sayer, host: str, port: int, began: float, demo: bool) -> None:
+    """Wait until everything is ready, then say where it is and what to try; in between say what is missing."""
+    funded, is_told = not demo, False
+    while True:
         funded = funded or _fund()
         answer = startup.read_ready(_local(host), port)
         if funded and answer and answer.get("ok") and _is_of_this_run(answer, time.monotonic() - began):
             break
+        if not is_told and time.monotonic() > began + READY_WITHIN_S:
+            is_told = True
+            parts = (answer or {}).get("parts", {})
+            missing = ", ".join(f"{name} ({part['detail']})" for name, part in parts.items() if not part["ok"])
+            watch.say(f"Not ready after {READY_WITHIN_S:.0f} s: {missing or 'the web process does not answer'}.")
+            watch.say(f"It goes on trying. Pages, as far as they work: {_address(host, port)}")
         time.sleep(startup.READY_POLL_S)
-    if not (answer and answer.get("ok")):
-        parts = (answer or {}).get("parts", {})
-        missing = ", ".join(f"{name} ({part['detail']})" for name, part in parts.items() if not part["ok"])
-        watch.say(f"Not ready after {READY_WITHIN_S:.0f} s: {missing or 'the web process does not answer'}.")
-        return
     watch.say(f"Ready after {time.monotonic() - began:.1f} s: {_address(host, port)}")
     if demo:
         for line in _demo().welcome():
