@@ -55,9 +55,9 @@ async def test_a_socket_that_forgets_ping_is_closed(
 async def test_a_socket_that_says_ping_stays(
     sandbox: RunningSandbox, market: SandboxMarket, session: aiohttp.ClientSession
 ) -> None:
-    sandbox.call("POST", "sockets", {"ping_within_s": 0.3})
+    sandbox.call("POST", "sockets", {"ping_within_s": 0.8})
     listener = await market_socket(session, sandbox, market.yes)
-    for _ in range(10):
+    for _ in range(20):
         await listener.hear_all()
         await asyncio.sleep(0.05)
     assert len(sandbox.call("GET", "sockets")) == 1
