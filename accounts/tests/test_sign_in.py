@@ -165,7 +165,8 @@ def test_the_second_factor_is_switched_off_with_the_second_factor_alone(client: 
     assert stolen.get(password).headers["Location"].startswith(code)
     assert stolen.post(switch_off).headers["Location"].startswith(code)
     assert Authenticator.objects.filter(user=alice, type="totp").exists()
-    # Who lost the phone has the recovery codes.
+    # Who lost the phone has the recovery codes, and the page says so.
+    assert b"one of your recovery codes" in stolen.get(code).content
     recovery = Authenticator.objects.get(user=alice, type="recovery_codes").wrap().get_unused_codes()
     stolen.post(code, {"code": recovery[0]})
     assert stolen.post(switch_off).headers["Location"] == reverse("mfa_index")
