@@ -32,6 +32,7 @@ CHECKS: tuple[tuple[str, str], ...] = (
     ("standing", "The account may open positions"),
     ("balance", "The wallet holds money"),
     ("allowance", "The exchanges may use it"),
+    ("sales", "The exchanges may take sold shares"),
 )
 
 REMEDIES: Mapping[str, str] = {
@@ -47,6 +48,7 @@ REMEDIES: Mapping[str, str] = {
     "CREDENTIALS_REFUSED": "Check that the key belongs to this wallet and that the kind of wallet is right.",
     "CLOSED_ONLY": "Nothing here helps: ask the venue why the account is in close-only mode.",
     "BALANCE_ZERO": "Deposit pUSD to the trading address.",
+    "SALES_NOT_APPROVED": "Sell something on Polymarket itself, or approve the exchanges there: that sets it.",
     "ALLOWANCE_MISSING": "Place one order on Polymarket itself: that sets the approvals.",
 }
 AWAY = "Try again in a minute; if it stays, look at the venue's status page."

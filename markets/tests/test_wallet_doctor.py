@@ -25,7 +25,7 @@ async def looked(session: LiveSession) -> dict[str, VenueCheck]:
 async def test_a_sound_account_of_each_kind_passes_every_check(sandbox: RunningSandbox, signature_type: int) -> None:
     async with live_session(sandbox, signature_type=signature_type, opened=False) as session:
         found = await looked(session)
-        assert {name for name, check in found.items() if check.ok is not True} == {"region"}
+        assert {name for name, check in found.items() if check.ok is not True} == {"region", "sales"}
         assert found["region"].ok is None
         assert "1000.00" in found["balance"].message
 
@@ -79,6 +79,30 @@ async def test_each_fault_is_told_by_its_own_check(
         with fault(sandbox, name, route=route):
             found = await looked(session)
         assert (found[check].ok, found[check].code) == (False, code)
+
+
+@pytest.mark.parametrize("approves", [True, False])
+async def test_whether_the_exchanges_may_take_shares_is_asked_of_the_chain(
+    sandbox: RunningSandbox, approves: bool
+) -> None:
+    async with live_session(sandbox, opened=False) as session:
+        urls = {**urls_of(sandbox), "rpc": f"{sandbox.url}/rpc"}
+        transport = registry.open_transport(urls=urls, clock=SystemClock(), share=1.0)
+        account = session.account
+        wallet = account.trading_address if approves else "0x" + "5c" * 20
+        try:
+            venue = PolymarketVenue(
+                account=VenueAccount(account.account_id, 3, account.signer_address, wallet),
+                transport=transport,
+                public=session.public,
+                signer=session.signer,
+                chance=random.Random(1),
+            )
+            (check,) = [each for each in await venue.examine() if each.name == "sales"]
+        finally:
+            await transport.close()
+    assert check.ok is approves
+    assert (check.code == "SALES_NOT_APPROVED") is not approves
 
 
 @pytest.mark.parametrize("blocked", [True, False])

@@ -7,13 +7,14 @@ import msgspec
 
 from markets.venue import signing, wallets
 from markets.venue.errors import Refused, VenueError
-from markets.venue.polymarket import account_wire
+from markets.venue.polymarket import account_wire, chain
 from markets.venue.polymarket.private import Balance, PrivateClient
 from markets.venue.polymarket.transport import Transport
 from markets.venue.ports import VenueCheck
 from markets.venue.signers import VenueAccount
 
 _GEOBLOCK = msgspec.json.Decoder(account_wire.Geoblock)
+CONDITIONAL_TOKENS = "0x4D97DCd97eC945f40cF65F87097ACe5EA0476045"
 _KINDS = {0: "a plain wallet", 1: "a proxy wallet", 2: "a Safe", 3: "a deposit wallet"}
 
 
@@ -29,7 +30,7 @@ async def examine(
     signed_in = checks[-1].ok is True
     for look in (doctor.standing, doctor.balance, doctor.allowance):
         checks.append(await look() if signed_in else VenueCheck(look.__name__, None))
-    return tuple(checks)
+    return (*checks, await doctor.sales())
 
 
 class _Doctor:
@@ -116,6 +117,30 @@ class _Doctor:
         if missing:
             return VenueCheck("allowance", False, "ALLOWANCE_MISSING", f"Not allowed: {', '.join(missing)}.")
         return VenueCheck("allowance", True, message=", ".join(self._spenders.values()))
+
+    async def sales(self) -> VenueCheck:
+        """On the chain itself: may the exchanges take the shares that are sold?"""
+        node = self._transport.urls.rpc.split(",")[0].strip()
+        if not node:
+            return VenueCheck("sales", None, message="No node of the chain is configured.")
+        missing = []
+        try:
+            for spender, name in self._spenders.items():
+                asked = {"to": CONDITIONAL_TOKENS, "data": _approved(self._account.trading_address, spender)}
+                told = await chain.question(self._transport, node, "eth_call", [asked, "latest"], str)
+                if not int(told, 16):
+                    missing.append(name)
+        except (VenueError, ValueError) as fault:
+            return VenueCheck("sales", None, message=f"Not answered ({getattr(fault, 'code', 'BAD_ANSWER')}).")
+        if missing:
+            return VenueCheck("sales", False, "SALES_NOT_APPROVED", f"Not allowed: {', '.join(missing)}.")
+        return VenueCheck("sales", True, message=", ".join(self._spenders.values()))
+
+
+def _approved(owner: str, operator: str) -> str:
+    """Call of isApprovedForAll(owner, operator)."""
+    words = "".join(address.lower().removeprefix("0x").rjust(64, "0") for address in (owner, operator))
+    return f"0xe985e9c5{words}"
 
 
 async def _look(name: str, ask: Callable[[], Awaitable[None]]) -> VenueCheck:
