@@ -53,6 +53,8 @@ class LiveMarkets:
         self._numbers: dict[int, int] = {}
         self._followers: set[Follower] = set()
         self._task: asyncio.Task[None] | None = None
+        # Two readings of one tape at a time would number its prints twice.
+        self._reading = asyncio.Lock()
 
     def join(self, follower: Follower) -> Callable[[], None]:
         """Give a follower news from now on; the answer ends it."""
@@ -73,9 +75,10 @@ class LiveMarkets:
     async def load(self, tokens: Iterable[int]) -> None:
         """Read the books and the tape of these tokens now, if nobody here follows them yet."""
         wanted = list(tokens)
-        await self._read(
-            [key for key in wanted if key not in self.books], [key for key in wanted if key not in self.prints]
-        )
+        async with self._reading:
+            await self._read(
+                [key for key in wanted if key not in self.books], [key for key in wanted if key not in self.prints]
+            )
 
     def number(self, token: int) -> int:
         """The number of the newest print of a token that is known here."""
@@ -92,7 +95,8 @@ class LiveMarkets:
             if not wanted and not traded:
                 continue
             try:
-                await self._read(wanted, traded)
+                async with self._reading:
+                    await self._read(wanted, traded)
             except (DatabaseError, InterfaceError):
                 logger.exception("Books not read for clients")
                 continue

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from accounts.services import tokens
-from markets import consumers
+from markets import consumers, live
 from markets.models import Interest, Token
 from markets.services import history, interest
 from markets.services.history import TradeTick
@@ -136,6 +137,14 @@ async def test_each_print_is_told_once_and_in_order(alice: User, token: Token) -
             assert message["missed"] == 0
             heard += [one["price"] for one in message["trades"]]
     assert heard == ["0.4000", "0.4100", "0.4200"]
+
+
+async def test_clients_that_come_together_hear_no_print_twice(alice: User, token: Token) -> None:
+    await in_db(prints)(token, 3900, 3950)
+    market = live.here()
+    await asyncio.gather(*(market.load([token.pk]) for _ in range(5)))
+    assert [one["price"] for _, one in market.prints[token.pk]] == [Decimal("0.39"), Decimal("0.395")]
+    assert market.number(token.pk) == 2
 
 
 async def test_nobody_listens_without_a_sign_in(token: Token) -> None:
