@@ -136,6 +136,8 @@ class Transport:
     ) -> Answer:
         """A request that may change something, sent once. Raises Refused, Unavailable or OutcomeUnknown.
 
+        The HTTP library repeats a DELETE whose kept-alive connection had died: cancelling twice is cancelling.
+
         `party` is who asks: the signer whose own budget it counts against, `cost` orders or cancels.
         `expected` are error statuses whose answer the caller reads itself.
         """
