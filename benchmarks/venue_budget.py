@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from markets.venue.polymarket.budget import Budget  # noqa: E402
-from markets.venue.polymarket.endpoints import endpoint  # noqa: E402
-from markets.venue.polymarket.venue_clock import VenueClock  # noqa: E402
-from polyhub.lib.clock import SystemClock  # noqa: E402
+from markets.venue.polymarket.budget import Budget
+from markets.venue.polymarket.endpoints import endpoint
+from markets.venue.polymarket.venue_clock import VenueClock
+from polyhub.lib.clock import SystemClock
 
 AIM_US = 200.0
 
