@@ -1,6 +1,6 @@
 """How much to buy or sell, in integers. Everything rounds against the order: never more than was asked or is owned."""
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from copytrade.domain.rules import RATIO_UNITS, RuleTerms, Sizing
 from polyhub.lib import money
@@ -31,8 +31,17 @@ def before_fee(cash_units: int, *, fee_rate: Decimal, best_ask_units: int) -> in
     The fee of a dollar spent at price p is rate * (1 - p) (docs of the venue, exponent 1) and falls with p, so the
     best price on offer bounds it.
     """
-    fee = fee_rate * (money.PRICE_UNITS - best_ask_units) / money.PRICE_UNITS
-    return int(max(cash_units, 0) / (1 + fee))
+    return int(max(cash_units, 0) / (1 + _most_fee(fee_rate, best_ask_units)))
+
+
+def with_fee(cash_units: int, *, fee_rate: Decimal, best_ask_units: int) -> int:
+    """The most that spending `cash_units` on shares can cost with the fee on top: `before_fee` the other way round."""
+    cost = cash_units * (1 + _most_fee(fee_rate, best_ask_units))
+    return int(cost.to_integral_value(rounding=ROUND_CEILING))
+
+
+def _most_fee(fee_rate: Decimal, best_ask_units: int) -> Decimal:
+    return fee_rate * (money.PRICE_UNITS - best_ask_units) / money.PRICE_UNITS
 
 
 def wanted_shares(rule: RuleTerms, *, leader_share_units: int, limit_units: int) -> int:

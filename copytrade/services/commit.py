@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from django.db import transaction
 
-from copytrade.domain import decide
+from copytrade.domain import decide, sizing
 from copytrade.domain.decide import BookView, LeaderOrder, PlaceOrder, Skip
 from copytrade.domain.rules import SOURCE, Verdict
 from copytrade.services import verdicts, work
@@ -179,11 +179,14 @@ class _Pass:
         was = self._held[key]
         if was.held_units + was.buying_units < _DUST_UNITS:
             was = replace(was, obliged_units=was.sold_units, opened_at=leader.traded_at)
+        book = self._views[fill.token_id].book
+        cost = sizing.with_fee(
+            money.notional_units(price_units=order.price_units, share_units=order.share_units),
+            fee_rate=fill.market.fee_rate or money.ZERO,
+            best_ask_units=(book.best_ask if book else None) or 0,
+        )
         self._held[key] = replace(
-            was,
-            buying_units=was.buying_units + order.share_units,
-            buying_cost_units=was.buying_cost_units
-            + money.notional_units(price_units=order.price_units, share_units=order.share_units),
+            was, buying_units=was.buying_units + order.share_units, buying_cost_units=was.buying_cost_units + cost
         )
         change = self._changes.setdefault(key, BookChange(obliged=money.ZERO, opened_at=None))
         change.obliged, change.opened_at = money.from_units(was.obliged_units), was.opened_at

@@ -14,6 +14,7 @@ from copytrade.tests.factories import book, decide_all, fill, follow, leader_doe
 from markets.models import LeaderTrade
 from markets.tests.factories import NOW, make_token
 from markets.venue.ports import Side
+from polyhub.lib import money
 from polyhub.lib.models import PushEvent
 from trading.tests import factories as trading
 
@@ -205,3 +206,15 @@ def test_owners_are_told_in_one_go_so_that_streams_are_locked_in_order(side: Sid
     with CaptureQueriesContext(connection) as asked:
         decide_all(token)
     assert len([one for one in asked.captured_queries if "lib_pushstream" in one["sql"]]) == 1
+
+
+def test_the_fees_of_orders_under_way_count_against_the_most_a_rule_holds() -> None:
+    token, rule = make_token(), follow(trading.account(), max_position_usdc=Decimal(20))
+    for number in range(3):
+        leader_does(Side.BUY, token, tx=f"0x{number:064x}")
+        if number:
+            decide_all(token)
+    ordered = orders_of(rule)
+    assert len(ordered) > 1
+    # Each spends its dollars; the fee of a dollar spent at the best ask of 0.50 is 0.05 * 0.50.
+    assert sum(money.from_units(order.maker_units) for order in ordered) * Decimal("1.025") <= 20

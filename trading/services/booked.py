@@ -17,8 +17,7 @@ SELECT o.source_ref, o.token_id,
        COALESCE(sum(o.filled_usdc - o.fee_usdc) FILTER (WHERE o.side = 'SELL'), 0),
        COALESCE(sum(greatest(o.shares - o.filled_shares, 0))
                 FILTER (WHERE o.side = 'BUY' AND o.status IN {UNFINISHED_SQL}), 0),
-       COALESCE(sum(o.price * greatest(o.shares - o.filled_shares, 0))
-                FILTER (WHERE o.side = 'BUY' AND o.status IN {UNFINISHED_SQL}), 0),
+       COALESCE(sum(o.reserved_usdc) FILTER (WHERE o.side = 'BUY' AND o.status IN {UNFINISHED_SQL}), 0),
        COALESCE(sum(greatest(o.shares - o.filled_shares, 0))
                 FILTER (WHERE o.side = 'SELL' AND o.status IN {UNFINISHED_SQL}), 0)
 FROM trading_order o

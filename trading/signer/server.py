@@ -76,12 +76,15 @@ class Signer:
     def _sign(self, items: Sequence[SignRequest]) -> list[Result]:
         try:
             return book.sign_orders(self._connected(), self._vault, items)
-        except psycopg.Error as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self._lost(error)
             return [_NO_DATABASE] * len(items)
         except Exception:
-            logger.exception("Orders not signed", extra={"orders": len(items)})
-            return [_BROKEN] * len(items)
+            logger.exception("Orders not signed together", extra={"orders": len(items)})
+        if len(items) == 1:
+            return [_BROKEN]
+        # One that cannot be judged must not take the others of its batch with it.
+        return [result for item in items for result in self._sign([item])]
 
     def _auth(self, request: SignAuth) -> Result:
         try:

@@ -138,6 +138,19 @@ async def test_a_refusal_reaches_its_own_caller_only(desk: Desk, signer: Running
     await asked.close()
 
 
+async def test_what_cannot_even_be_looked_up_reaches_its_own_caller_only(desk: Desk, signer: Running) -> None:
+    asked = client(signer)
+    good, bad = await asyncio.gather(
+        asked.sign_order(desk.item()),
+        asked.sign_order(replace(desk.item(), service="engine-\x00")),
+        return_exceptions=True,
+    )
+    await asked.close()
+    assert isinstance(good, SignedOrder)
+    assert isinstance(bad, Refused)
+    assert bad.code == "SIGNER_FAULT"
+
+
 async def test_the_sign_in_message_is_signed(desk: Desk, signer: Running) -> None:
     asked = client(signer)
     now_s = to_ms(SystemClock().now()) // 1000
