@@ -41,8 +41,8 @@ SELECT * FROM unnest(%s::text[], %s::bigint[], %s::numeric[], %s::timestamptz[])
 ON CONFLICT (wallet, token_id) DO UPDATE SET shares = EXCLUDED.shares
 """
 _INSERT = """
-WITH made AS (INSERT INTO markets_leadertrade (wallet, token_id, side, price, shares, transaction_hash, held_before_shares,
-       first_source, traded_at, received_at, rtds_at, data_api_at, chain_at)
+WITH made AS (INSERT INTO markets_leadertrade (wallet, token_id, side, price, shares, transaction_hash,
+       held_before_shares, first_source, traded_at, received_at, rtds_at, data_api_at, chain_at)
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::numeric[],
        %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
 ON CONFLICT (transaction_hash, wallet, token_id, side, price, shares) DO NOTHING RETURNING id)
