@@ -24,7 +24,7 @@ OUTCOME = OpenApiParameter("outcome", int, description="Index of the outcome, 0 
 MOST_PRINTS = 200
 
 
-class TokenSerializer(serializers.ModelSerializer[Token]):
+class OutcomeSerializer(serializers.ModelSerializer[Token]):
     token = serializers.CharField(source="token_id")
 
     class Meta:
@@ -36,7 +36,7 @@ class TokenSerializer(serializers.ModelSerializer[Token]):
 class MarketSerializer(serializers.ModelSerializer[Market]):
     market = serializers.CharField(source="condition_id")
     event = serializers.CharField(source="event.title", default="")
-    outcomes = TokenSerializer(source="tokens", many=True)
+    outcomes = OutcomeSerializer(source="tokens", many=True)
 
     class Meta:
         model = Market

@@ -157,7 +157,7 @@ async def test_a_resting_order_that_never_arrived_goes_again_as_the_same_bytes(
     assert rig.signer.orders_signed == 1
 
 
-async def test_a_fill_later_than_the_horizon_is_booked_to_the_presumed_order(
+async def test_v05_a_fill_later_than_the_horizon_is_booked_to_the_presumed_order(
     rig: Rig, request: pytest.FixtureRequest
 ) -> None:
     account, token = await setting(rig, request)
