@@ -19,6 +19,8 @@ from polyhub.lib import money
 Numbers = Mapping[str, str]
 
 # An exit keeps to the leader's price this often; afterwards it follows the best bid down.
+# A trade printed this far from its book tells of a spike, not of a price to be had, whichever side it is on.
+MAX_DIVERGENCE_UNITS = 1_000
 PATIENT_ATTEMPTS = 3
 BACKOFF_FIRST = timedelta(seconds=1)
 BACKOFF_MOST = timedelta(seconds=60)
@@ -283,8 +285,10 @@ def _size_entry(
 def _check_depth(
     leader: LeaderOrder, rule: RuleTerms, book: Book, *, limit: int, share_units: int
 ) -> PlaceOrder | Skip:
-    walk = book.walk(BUY, share_units, limit_price_units=limit)
     best_ask = book.best_ask
+    if best_ask is not None and abs(best_ask - leader.price_units) > MAX_DIVERGENCE_UNITS:
+        return Skip("BOOK_DIVERGED", {"leader_price": str(leader.price), "best_ask": _price(best_ask)})
+    walk = book.walk(BUY, share_units, limit_price_units=limit)
     numbers = {
         "leader_price": str(leader.price),
         "leader_shares": _shares(leader.share_units + leader.seen_units),

@@ -25,6 +25,10 @@ SENTENCES = {
     "SLIPPAGE": (
         "Skipped: best ask {best_ask}¢ is above the worst price you allow, {limit}¢ (leader paid {leader_price}¢)"
     ),
+    "BOOK_DIVERGED": (
+        "Skipped: best ask {best_ask}¢ is more than 10¢ from the leader's price of {leader_price}¢; "
+        "a trade so far from its book is not copied"
+    ),
     "NO_SHARES_OF_LEADER": "Nothing to sell: no shares are booked for this leader in this market",
 }
 
@@ -42,6 +46,7 @@ LABELS = {
     "BELOW_MINIMUM": "Below minimum",
     "MAX_POSITION": "Position full",
     "SLIPPAGE": "Price ran away",
+    "BOOK_DIVERGED": "Book disagrees",
     "NO_SHARES_OF_LEADER": "Nothing to sell",
 }
 

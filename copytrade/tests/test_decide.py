@@ -113,6 +113,14 @@ def test_each_gate_blocks_with_its_code(code: str, change: dict[str, object]) ->
     assert skip.code == code
 
 
+@pytest.mark.parametrize(("ask", "is_copied"), [(3900, False), (4000, True), (6000, True), (6100, False)])
+def test_g5_a_trade_far_from_its_book_is_not_copied(ask: int, is_copied: bool) -> None:
+    wide = replace(RULE, slippage_units=5000)
+    verdict = entry(rule=wide, book=view(ask=ask))
+    assert isinstance(verdict, PlaceOrder) is is_copied
+    assert is_copied or (isinstance(verdict, Skip) and verdict.code == "BOOK_DIVERGED")
+
+
 def test_room_left_in_the_position_reduces_the_size_before_it_blocks() -> None:
     order = entry(holding=Holding(held_units=190 * SHARE, cost_units=96 * DOLLAR))
     assert isinstance(order, PlaceOrder)
