@@ -28,6 +28,9 @@ RUN_SERVICE = "polyhub.tasks.run_service"
 # A task that was enqueued this long ago and took no lease is enqueued again.
 ENQUEUE_AGAIN = timedelta(seconds=15)
 BEGIN_EVERY_S = 0.5
+# A running cluster renews its word each second.
+SILENCE_S = 5.0
+_OVER = {str(Conf.STOPPING), str(Conf.STOPPED)}
 
 
 def run_service(name: str) -> None:
@@ -36,16 +39,16 @@ def run_service(name: str) -> None:
     if factory is None:
         return
     leases.ensure(names=services.names())
-    parent = os.getppid()
+    cluster = ClusterWatch(os.getppid())
     host = Host(
         name=name,
         factory=factory,
         slice_s=settings.SERVICE_SLICE_S,
         ttl_s=settings.SERVICE_LEASE_S,
         watch=guard_services,
-        leaving=lambda: cluster_is_stopping(parent),
+        leaving=cluster.is_stopping,
     )
-    if host.run() and not cluster_is_stopping(parent):
+    if host.run() and not cluster.is_stopping():
         guard_services()
 
 
@@ -65,9 +68,12 @@ def begin_services() -> None:
     After a kill the leases of the dead run on for seconds. Once they end nobody else would look: the services watch
     over each other only while one of them lives, and the schedule comes once a minute.
     """
-    parent, until = os.getppid(), boot_clock() + settings.SERVICE_LEASE_S + 2 * ENQUEUE_AGAIN.total_seconds()
+    cluster, until = (
+        ClusterWatch(os.getppid()),
+        boot_clock() + settings.SERVICE_LEASE_S + 2 * ENQUEUE_AGAIN.total_seconds(),
+    )
     first: Mapping[str, object] | None = None
-    while boot_clock() < until and not cluster_is_stopping(parent):
+    while boot_clock() < until and not cluster.is_stopping():
         try:
             guard_services()
             beats = leases.heartbeats(names=services.names())
@@ -80,13 +86,28 @@ def begin_services() -> None:
         time.sleep(BEGIN_EVERY_S)
 
 
-def cluster_is_stopping(sentinel_pid: int) -> bool:
-    """True when this worker's cluster is shutting down, or gone: workers are not told while they are busy."""
-    if os.getppid() != sentinel_pid:
-        return True
-    over = {str(Conf.STOPPING), str(Conf.STOPPED)}
-    try:
-        clusters = Stat.get_all()
-    except RedisError:
-        return False
-    return any(stat.sentinel == sentinel_pid and str(stat.status) in over for stat in clusters)
+class ClusterWatch:
+    """Tells a busy worker that its cluster is shutting down, or gone: django-q2 does not.
+
+    The cluster's own word is kept for three seconds only. Who was busy meanwhile notices the silence after it.
+    """
+
+    def __init__(self, sentinel_pid: int) -> None:
+        self._sentinel_pid = sentinel_pid
+        self._was_heard = False
+        self._silent_since: float | None = None
+
+    def is_stopping(self) -> bool:
+        if os.getppid() != self._sentinel_pid:
+            return True
+        try:
+            ours = [stat for stat in Stat.get_all() if stat.sentinel == self._sentinel_pid]
+        except RedisError:
+            return False
+        if ours:
+            self._was_heard, self._silent_since = True, None
+            return any(str(stat.status) in _OVER for stat in ours)
+        if not self._was_heard:
+            return False
+        self._silent_since = boot_clock() if self._silent_since is None else self._silent_since
+        return boot_clock() - self._silent_since > SILENCE_S

@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 from django.db.models.functions import Now
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from markets import metrics
@@ -83,6 +83,7 @@ def test_the_part_of_a_dead_process_is_handed_on_after_the_window() -> None:
 
 
 @pytest.mark.django_db
+@example(steps=[("a", 0, 0), ("b", 0, 0), ("a", 0, 0), ("b", 0, 11)])
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from([0, 1, 50]), st.sampled_from([0, 1, 4, 11])),
@@ -101,8 +102,8 @@ def test_whatever_happens_no_window_sees_more_than_the_whole(steps: list[tuple[s
         had.append((now, holder, settle(holder, demand)))
         # What each could have used in the window that ends here: the most it had in it and at its beginning.
         most: dict[str, float] = {}
-        for at, whose, part in had:
-            later = next((then for then, who, _ in had if who == whose and then > at), now)
+        for number, (at, whose, part) in enumerate(had):
+            later = next((then for then, who, _ in had[number + 1 :] if who == whose), now)
             used_until = min(later, at + TTL.total_seconds())
             if used_until > now - LINGER.total_seconds():
                 most[whose] = max(most.get(whose, 0.0), part)

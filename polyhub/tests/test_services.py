@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -151,6 +152,28 @@ def test_a_task_of_a_service_that_runs_elsewhere_or_is_unknown_does_nothing() ->
     tasks.run_service("feed")
     tasks.run_service("no-such-service")
     assert row("feed").owner == "other"
+
+
+def test_a_cluster_that_fell_silent_is_taken_for_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its word that it stops is kept for three seconds; a worker busy for longer would never leave."""
+    parent = os.getppid()
+    told: list[Any] = []
+    clock = [100.0]
+    monkeypatch.setattr(tasks.Stat, "get_all", lambda: told)
+    monkeypatch.setattr(tasks, "boot_clock", lambda: clock[0])
+    watch = tasks.ClusterWatch(parent)
+    clock[0] += 60
+    assert not watch.is_stopping(), "never heard: this is no cluster's worker"
+    told.append(SimpleNamespace(sentinel=parent, status="Idle"))
+    assert not watch.is_stopping()
+    told.clear()
+    assert not watch.is_stopping()
+    clock[0] += tasks.SILENCE_S + 1
+    assert watch.is_stopping()
+    told.append(SimpleNamespace(sentinel=parent, status="Idle"))
+    assert not watch.is_stopping()
+    told[0] = SimpleNamespace(sentinel=parent, status=str(tasks.Conf.STOPPING))
+    assert watch.is_stopping()
 
 
 @dataclass
