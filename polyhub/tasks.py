@@ -68,10 +68,8 @@ def begin_services() -> None:
     After a kill the leases of the dead run on for seconds. Once they end nobody else would look: the services watch
     over each other only while one of them lives, and the schedule comes once a minute.
     """
-    cluster, until = (
-        ClusterWatch(os.getppid()),
-        boot_clock() + settings.SERVICE_LEASE_S + 2 * ENQUEUE_AGAIN.total_seconds(),
-    )
+    cluster = ClusterWatch(os.getppid())
+    until = boot_clock() + settings.SERVICE_LEASE_S + 2 * ENQUEUE_AGAIN.total_seconds()
     first: Mapping[str, object] | None = None
     while boot_clock() < until and not cluster.is_stopping():
         try:

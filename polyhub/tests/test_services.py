@@ -19,7 +19,9 @@ from urllib.parse import quote
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
+from django_q.conf import Conf
 from django_q.models import OrmQ
+from django_q.status import Stat
 
 from markets.venue.sandbox.testing import running_sandbox
 from polyhub import services, tasks
@@ -159,7 +161,7 @@ def test_a_cluster_that_fell_silent_is_taken_for_stopping(monkeypatch: pytest.Mo
     parent = os.getppid()
     told: list[Any] = []
     clock = [100.0]
-    monkeypatch.setattr(tasks.Stat, "get_all", lambda: told)
+    monkeypatch.setattr(Stat, "get_all", lambda: told)
     monkeypatch.setattr(tasks, "boot_clock", lambda: clock[0])
     watch = tasks.ClusterWatch(parent)
     clock[0] += 60
@@ -172,7 +174,7 @@ def test_a_cluster_that_fell_silent_is_taken_for_stopping(monkeypatch: pytest.Mo
     assert watch.is_stopping()
     told.append(SimpleNamespace(sentinel=parent, status="Idle"))
     assert not watch.is_stopping()
-    told[0] = SimpleNamespace(sentinel=parent, status=str(tasks.Conf.STOPPING))
+    told[0] = SimpleNamespace(sentinel=parent, status=str(Conf.STOPPING))
     assert watch.is_stopping()
 
 
