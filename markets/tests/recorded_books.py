@@ -1,10 +1,9 @@
 """A recorded order-book day as the frames the market socket sent, and how well a cache that hears them agrees.
 
-`recordings/` holds one game; POLYHUB_RECORDINGS may name a folder with all of them (`book_events_mlb_2025.parquet`).
+`recordings/` holds one game; the folder of recorded payloads (`recorded.FOLDER`) may hold all of them.
 """
 
 import gzip
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,6 +14,7 @@ import msgspec
 import polars as pl
 
 from markets.books import BookCache, TrustedBook
+from markets.tests import recorded
 from markets.tests.test_books import HandFedStream, Shelf
 from markets.venue.polymarket.streams import MarketStream
 from markets.venue.ports import BookSnapshot, FeedStatus
@@ -47,8 +47,7 @@ def game() -> list[str]:
 
 def all_games() -> Iterator[tuple[str, list[str]]]:
     """(name, frames) of every recorded game, where the recordings are at hand."""
-    folder = os.environ.get("POLYHUB_RECORDINGS", "")
-    for path in Path(folder).rglob(WHOLE) if folder else ():
+    for path in recorded.FOLDER.rglob(WHOLE):
         for (name,), rows in pl.read_parquet(path).group_by("market_slug", maintain_order=True):
             yield str(name), list(frames(rows.sort("seq").to_dicts()))
 

@@ -2,9 +2,7 @@
 
 import random
 
-import pytest
-
-from markets.tests import recorded_books
+from markets.tests import recorded, recorded_books
 from markets.venue.registry import open_market_stream, open_transport
 from polyhub.lib.clock import ReplayClock, from_ms
 
@@ -44,7 +42,7 @@ async def test_a_replay_that_loses_frames_agrees_less() -> None:
     assert (await replayed(lossy)).share < OF_THIS_GAME - 0.02
 
 
-@pytest.mark.skipif(not list(recorded_books.all_games()), reason="POLYHUB_RECORDINGS names no recordings")
+@recorded.needed
 async def test_every_recorded_day_gives_the_venues_own_books() -> None:
     whole = recorded_books.Agreement()
     for _, frames in recorded_books.all_games():
