@@ -31,7 +31,7 @@ class ScopedTokenAuthentication(TokenAuthentication):  # type: ignore[misc]
 
 def find_token(text: str, *, now: datetime) -> ApiToken | None:
     """The live token of an active user, its `last_used_at` moved on at most once a minute; None for any other text."""
-    if "\0" in text:  # PostgreSQL refuses to look for it
+    if not text.isascii() or "\0" in text:  # no token of ours; and the database refuses to look for some of it
         return None
     digest = hash_token(text)
     rows = ApiToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH]).select_related("user")

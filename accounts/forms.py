@@ -16,7 +16,7 @@ KINDS = (
 SCOPES = (
     (Scope.READ_MARKET.value, "Read leaders and markets"),
     (Scope.READ_PORTFOLIO.value, "Read accounts, orders and positions"),
-    (Scope.TRADE_EXECUTE.value, "Change copy rules and cancel orders"),
+    (Scope.TRADE_EXECUTE.value, "Place and cancel orders and change copy rules, on live accounts with real money"),
 )
 
 

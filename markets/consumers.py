@@ -175,10 +175,15 @@ def _parsed(text: str | None) -> dict[str, Any] | None:
         return None
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
 
 
 def _texts(said: object) -> list[str]:
-    return [one[:80] for one in said if isinstance(one, str)] if isinstance(said, list) else []
+    """Names of channels and numbers of tokens; nothing else is anybody's."""
+    return (
+        [one[:80] for one in said if isinstance(one, str) and one.isalnum() and one.isascii()]
+        if isinstance(said, list)
+        else []
+    )

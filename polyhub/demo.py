@@ -14,10 +14,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models import AccountMode, TradingAccount, User
+from accounts.models import AccountMode, ApiToken, TradingAccount, User
 from copytrade.domain.rules import Sizing
 from copytrade.models import CopyDecision, CopyRule, LeaderBook
 from copytrade.services import rules
@@ -154,19 +155,24 @@ def ensure(*, now: datetime) -> None:
 
 
 def reset(*, now: datetime) -> None:
-    """Erase every account of the demo users, put the passwords back, and make the demo again. Raises DemoRefused.
+    """Erase every account of the demo users, put back how they sign in, and make the demo again. Raises DemoRefused.
 
     Call it while no engine runs: one that is amid an order would find its account gone.
     """
     _require_sandbox()
-    users = User.objects.filter(email__in=[person.email for person in CAST])
+    cast = [(person, user) for person in CAST if (user := _find_user(person)) is not None]
+    ids = [user.pk for _, user in cast]
     with transaction.atomic():
-        _erase(TradingAccount.objects.filter(user__in=users))
-        PushEvent.objects.filter(user_id__in=users.values("id")).delete()
-        for person in CAST:
-            for user in users.filter(email=person.email):
-                user.set_password(person.password)
-                user.save(update_fields=["password"])
+        _erase(TradingAccount.objects.filter(user_id__in=ids))
+        for kept in (PushEvent, Authenticator, ApiToken):
+            kept.objects.filter(user_id__in=ids).delete()
+        EmailAddress.objects.filter(user_id__in=ids).delete()
+        for person, user in cast:
+            user.email, user.is_active = person.email, True
+            user.is_staff = user.is_superuser = person.is_staff
+            # Another password ends the sessions opened with the old one.
+            user.set_password(person.password)
+            user.save(update_fields=["email", "password", "is_active", "is_staff", "is_superuser"])
     ensure(now=now)
 
 
@@ -213,13 +219,20 @@ def _require_sandbox() -> None:
         raise DemoRefused("The demo works with the local venue only: unset POLYHUB_VENUE.")
 
 
+def _find_user(person: Person) -> User | None:
+    """Who has the address, be it one of several: a demo user may have chosen another as the primary one."""
+    holder = EmailAddress.objects.filter(email__iexact=person.email, verified=True).select_related("user").first()
+    return holder.user if holder is not None else User.objects.filter(email__iexact=person.email).first()
+
+
 def _ensure_user(person: Person) -> User:
-    user = User.objects.filter(email=person.email).first()
+    user = _find_user(person)
     if user is None:
         user = User.objects.create_user(
             person.email, person.password, is_staff=person.is_staff, is_superuser=person.is_staff
         )
-    EmailAddress.objects.get_or_create(user=user, email=person.email, defaults={"verified": True, "primary": True})
+    if not EmailAddress.objects.filter(user=user).exists():
+        EmailAddress.objects.create(user=user, email=person.email, verified=True, primary=True)
     return user
 
 

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from accounts.models import AccountMode, TradingAccount, TradingKey, User
+from accounts.models import AccountMode, ApiToken, TradingAccount, TradingKey, User
+from accounts.services.tokens import create_token
 from copytrade.domain.rules import RuleStatus
 from copytrade.models import CopyRule
 from markets.models import Event, LeaderPosition, Market, Token, WatchedWallet
@@ -199,6 +201,37 @@ def test_a_reset_erases_what_demo_users_did_and_leaves_everybody_else_alone() ->
     assert not TradingAccount.objects.filter(pk__in=old).exists()
     assert sorted(alice.trading_accounts.values_list("name", flat=True)) == ["Local venue wallet", "Practice"]
     assert TradingAccount.objects.filter(pk=theirs.pk).exists()
+
+
+def test_a_demo_user_who_took_another_address_is_found_and_put_back() -> None:
+    demo.ensure(now=NOW)
+    alice = User.objects.get(email=demo.CAST[0].email)
+    EmailAddress.objects.filter(user=alice).update(primary=False)
+    EmailAddress.objects.create(user=alice, email="other@example.com", verified=True, primary=True)
+    alice.email = "other@example.com"
+    alice.save(update_fields=["email"])
+    demo.ensure(now=NOW)
+    assert not User.objects.filter(email=demo.CAST[0].email).exists()
+    demo.reset(now=NOW)
+    alice.refresh_from_db()
+    assert alice.email == demo.CAST[0].email
+    address = EmailAddress.objects.get(user=alice)
+    assert (address.email, address.verified, address.primary) == (demo.CAST[0].email, True, True)
+
+
+def test_a_reset_takes_second_factors_and_tokens_of_demo_users_away() -> None:
+    demo.ensure(now=NOW)
+    alice, other = (
+        User.objects.get(email=demo.CAST[0].email),
+        User.objects.create_user("dora@example.com", "a-long-word"),
+    )
+    for user in (alice, other):
+        Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={"secret": "sealed"})
+        create_token(user=user, name="t", scopes=["read:market"], days=1, now=NOW)
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    demo.reset(now=NOW)
+    assert {row.user_id for row in (*Authenticator.objects.all(), *ApiToken.objects.all())} == {other.pk}
+    assert User.objects.get(pk=alice.pk).is_active
 
 
 @pytest.mark.parametrize("act", [demo.ensure, demo.reset], ids=["ensure", "reset"])

@@ -218,3 +218,21 @@ def test_interest_ends_by_itself(token: Token) -> None:
     interest.look(token_ids=[token.pk], now=now)
     assert interest.looked_at(now=now) == {token.token_id: token.pk}
     assert interest.looked_at(now=now + interest.KEPT + timedelta(seconds=1)) == {}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ['{"type":"auth","token":"\\ud800"}', '{"type":"auth","token":"\\u0000"}', "[" * 3000, '{"type":"subscribe"}'],
+)
+async def test_a_strangers_frame_gets_an_answer_and_no_crash(frame: str) -> None:
+    async with socket(None) as client:
+        await client.send_to(text_data=frame)
+        assert (await hear(client, "error"))["code"] in {"NOT_SIGNED_IN", "BAD_MESSAGE"}
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "\\u0000", "1\\u0000"])
+async def test_what_cannot_be_a_tokens_number_is_nobodys(alice: User, token: Token, name: str) -> None:
+    async with socket(alice) as client:
+        frame = f'{{"type":"subscribe","tokens":["{name}","{token.token_id}"]}}'
+        await client.send_to(text_data=frame)
+        assert (await hear(client, "subscribed"))["tokens"] == [token.token_id]
