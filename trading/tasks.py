@@ -7,9 +7,9 @@ from uuid import UUID
 
 from django.conf import settings
 
-from accounts.models import TradingAccount
+from accounts.models import AccountMode, TradingAccount
 from markets.venue import registry
-from markets.venue.errors import Unavailable
+from markets.venue.errors import Unavailable, VenueError
 from markets.venue.signers import VenueAccount
 from markets.venue.simulator.paper import RestoredState
 from polyhub.lib.clock import SystemClock
@@ -32,7 +32,18 @@ def check_connection(account_id: str) -> None:
         logger.exception("Connection not checked", extra={"account_id": account_id})
         examined = Examined(Unavailable("The check itself failed; the log of the engines says why."))
     now = SystemClock().now()
-    connection.store(account=account, found=connection.report(examined, now=now), now=now)
+    found = connection.report(examined, now=now, is_paper=account.mode == AccountMode.PAPER)
+    connection.store(account=account, found=found, now=now)
+
+
+async def _examine_paper(transport: registry.Transport) -> Examined:
+    """Play money needs no key and no wallet: all there is to look at is whether the venue answers, and its clock."""
+    try:
+        await transport.venue_clock.measure(older_than_s=0.0)
+        await transport.venue_clock.trusted()
+    except VenueError as fault:
+        return Examined(fault)
+    return Examined(None)
 
 
 async def _examine(account: TradingAccount) -> Examined:
@@ -40,6 +51,8 @@ async def _examine(account: TradingAccount) -> Examined:
     signer = SignerClient(launch.socket_path())
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
+            if account.mode == AccountMode.PAPER:
+                return await _examine_paper(transport)
             public = registry.open_public_client(transport=transport)
             chance = random.Random()  # noqa: S311  jitter only
             venue = registry.open_venue(

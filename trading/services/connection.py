@@ -56,6 +56,8 @@ REMEDIES = {
     "BALANCE_ZERO": "Deposit pUSD to the trading address.",
     "ALLOWANCE_MISSING": "Place one order on Polymarket itself: that sets the approvals.",
 }
+# Play money has no key and no wallet at the venue.
+PAPER_STEPS = 2
 _VENUE_REMEDY = "Try again in a minute; if it stays, look at the venue's status page."
 
 
@@ -82,12 +84,12 @@ async def examine(venue: Venue) -> Examined:
     return Examined(None, balances.cash_units, checks)
 
 
-def report(examined: Examined, *, now: datetime) -> dict[str, Any]:
+def report(examined: Examined, *, now: datetime, is_paper: bool = False) -> dict[str, Any]:
     """What the page shows: each step done, failed or not reached, and the one thing to fix."""
     fault = examined.fault
     failed_at = next((at for at, (_, _, codes) in enumerate(STEPS) if fault and fault.code in codes), 0)
     steps = []
-    for at, (name, label, _) in enumerate(STEPS):
+    for at, (name, label, _) in enumerate(STEPS[:PAPER_STEPS] if is_paper else STEPS):
         is_ok = True if fault is None or at < failed_at else (False if at == failed_at else None)
         steps.append({"name": name, "label": label, "ok": is_ok})
     first_failure = None

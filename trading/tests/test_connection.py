@@ -87,9 +87,18 @@ def test_a_venue_that_does_not_answer_is_named(desk: Desk, sandbox: RunningSandb
     assert report["first_failure"]["step"] == "venue"
 
 
-def test_a_paper_account_is_ready_at_once(desk: Desk, sandbox: RunningSandbox) -> None:
-    report = found(factories.paper_account(desk.owner))
-    assert report["first_failure"] is None
+def test_a_paper_account_is_told_of_the_venue_and_the_clock_alone(desk: Desk, sandbox: RunningSandbox) -> None:
+    """It has no key and no money there: to tick these off would be made up."""
+    paper = factories.paper_account(desk.owner)
+    result = found(paper)
+    assert [(step["name"], step["ok"]) for step in result["steps"]] == [("venue", True), ("clock", True)]
+    assert (result["first_failure"], result["cash_usdc"]) == (None, None)
+
+
+def test_a_paper_account_hears_that_the_venue_is_away(desk: Desk, sandbox: RunningSandbox, settings: Any) -> None:
+    settings.VENUE_URLS = dict.fromkeys(settings.VENUE_URLS, "http://127.0.0.1:9")
+    result = found(factories.paper_account(desk.owner))
+    assert [(step["name"], step["ok"]) for step in result["steps"]] == [("venue", False), ("clock", None)]
 
 
 @pytest.mark.parametrize("code", sorted({code for _, _, codes in connection.STEPS for code in codes}))
