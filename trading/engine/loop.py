@@ -89,9 +89,9 @@ class AccountLoop:
         attempt = 0
         try:
             while not self._stopping.is_set():
+                opened_at = self._now_s()
                 try:
                     await self._session()
-                    attempt = 0
                 except LeaseLost:
                     raise
                 except (VenueError, JournalUnavailable) as error:
@@ -102,6 +102,9 @@ class AccountLoop:
                 if self._stopping.is_set():
                     break
                 if self.state is EngineState.RECOVERY:
+                    if self._now_s() - opened_at > self._policy.steady_s:
+                        # What went well for so long and fails now is a new trouble.
+                        attempt = 0
                     await _wait(self._stopping, self._policy.open_wait(attempt))
                     attempt += 1
         finally:

@@ -83,6 +83,8 @@ class Policy:
     # How long the first reconciliation waits for the private stream to connect.
     connect_wait_s: float = 3
     open_backoff_s: tuple[float, ...] = (0.5, 1, 2, 5, 10, 30)
+    # A session that lasted longer than this starts the backoff over.
+    steady_s: float = 60
     venue_timeout_s: float = 20
 
     def send_wait(self, attempt: int) -> float:

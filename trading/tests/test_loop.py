@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from uuid import UUID, uuid4
@@ -39,7 +40,7 @@ _numbers = count(1)
 class Desk:
     """One account's loop between a scripted venue and a memory journal."""
 
-    def __init__(self, *, resting: bool = False) -> None:
+    def __init__(self, *, resting: bool = False, policy: Policy = POLICY) -> None:
         self.account_id: UUID = uuid4()
         self.lease = HeldLease(name="engine-0", token=1, ttl_s=60, asked_at=boot_clock())
         self.venue = ScriptedVenue(CLOCK, resting=resting)
@@ -50,7 +51,7 @@ class Desk:
             journal=self.journal,
             clock=CLOCK,
             lease=self.lease,
-            policy=POLICY,
+            policy=policy,
         )
 
     def order(self, order_type: OrderType = OrderType.FAK) -> MemoryOrder:
@@ -127,6 +128,23 @@ async def test_orders_go_on_while_looking_back_has_to_wait_its_turn(desk: Desk) 
         await reaches(desk.order(), OrderStatus.FILLED)
     assert EngineState.RECOVERY not in [state for state, _ in desk.journal.states]
     assert desk.venue.opened == 1
+
+
+async def test_a_new_trouble_after_a_steady_session_is_not_waited_out_like_an_old_one() -> None:
+    desk = Desk(policy=replace(POLICY, open_backoff_s=(0.05, 60), steady_s=0))
+    async with desk.running():
+        for opened in (1, 2, 3):
+
+            async def has_opened(times: int = opened) -> bool:
+                return desk.venue.opened == times and desk.loop.state is EngineState.RUNNING
+
+            await eventually_async(has_opened)
+            desk.venue.events.put_nowait(Unavailable("the stream broke"))
+
+        async def is_back() -> bool:
+            return desk.venue.opened == 4
+
+        await eventually_async(is_back)
 
 
 async def test_bytes_that_never_arrived_are_sent_again_unchanged(desk: Desk) -> None:
